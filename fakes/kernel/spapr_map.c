@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Filling and clearing TCEs for a container.
+ *
+ * Imitates tce_iommu_build(), tce_iommu_build_v2() and tce_iommu_clear() of
+ * drivers/vfio/vfio_iommu_spapr_tce.c, Linux 7.2, and the exchange of an entry in pci-ioda-tce.c.
+ *
+ * Kept: v1 pins the system page behind each TCE, writable whatever the mapping's rights are; v2
+ * takes addresses from registered memory only and counts the TCEs of each region; a filled entry
+ * may be filled again and gives up what it held; permission to write implies permission to read;
+ * when a page fails, the entries filled so far are cleared, and what they held before is not
+ * restored.
+ *
+ * A stretch of entries that lie together in one level and point into one run of pages is done in
+ * one go. The result is that of doing them one by one.
+ */
+#include <endian.h>
+
+#include "spapr.h"
+
+/* ---- giving up what an entry held ---- */
+
+void spapr_unpin(struct vfake_kernel *kernel, uint64_t addr)
+{
+	uint64_t page = vfake_page_size(kernel);
+	struct vfake_pin pin = { .len = page };
+
+	pin.mem = spapr_frames_find(kernel, addr & ~(page - 1), &pin.offset);
+	spapr_frames_put(kernel, addr);
+	vfake_unpin(&pin);
+}
+
+static void unuse_v1(struct vfake_kernel *kernel, uint64_t tce)
+{
+	spapr_unpin(kernel, tce & ~(uint64_t)SPAPR_TCE_PERMISSIONS);
+}
+
+/* Counts of TCEs that went, gathered as long as they are of one region. */
+struct gone {
+	struct vfake_mm *mm;
+	struct spapr_region *region;
+	uint64_t count;
+};
+
+static void flush_gone(struct gone *gone)
+{
+	if (gone->region)
+		spapr_region_unmapped(gone->region, gone->count);
+	gone->count = 0;
+}
+
+/* A TCE with that user address went. No region may know it: Linux finds it by address, too. */
+static inline void note_gone(struct gone *gone, uint64_t user_addr, uint64_t page)
+{
+	const struct spapr_region *region = gone->region;
+
+	if (!region || user_addr - region->user_addr > region->size_bytes - page) {
+		flush_gone(gone);
+		gone->region = spapr_region_find(gone->mm, user_addr, page);
+	}
+	gone->count++;
+}
+
+/* ---- unmap ---- */
+
+static void clear_v1(struct spapr_table *table, uint64_t *hw, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t tce = be64toh(hw[i]);
+
+		hw[i] = 0;
+		if (tce & SPAPR_TCE_PERMISSIONS)
+			unuse_v1(table->kernel, tce);
+	}
+}
+
+/* Clears entries from @from on until one points elsewhere than into the region: that one's number.
+ */
+static uint64_t clear_of_region(const struct spapr_stretch *at, uint64_t from, uint64_t page,
+				struct gone *gone)
+{
+	const uint64_t permissions = htobe64(SPAPR_TCE_PERMISSIONS);
+	const uint64_t start = gone->region->user_addr;
+	const uint64_t last = gone->region->size_bytes - page;
+	uint64_t *hw = at->hw, *user = at->user;
+	uint64_t count = 0, i;
+
+	for (i = from; i < at->count; i++) {
+		if (hw[i] & permissions) {
+			if (be64toh(user[i]) - start > last)
+				break;
+			user[i] = 0;
+			count++;
+		}
+		hw[i] = 0;
+	}
+	gone->count += count;
+	return i;
+}
+
+static void clear_v2(const struct spapr_table *table, const struct spapr_stretch *at,
+		     struct gone *gone)
+{
+	const uint64_t permissions = htobe64(SPAPR_TCE_PERMISSIONS);
+	uint64_t page = spapr_table_page(table);
+	uint64_t i = 0;
+
+	while (i < at->count) {
+		if (gone->region)
+			i = clear_of_region(at, i, page, gone);
+		if (i == at->count)
+			break;
+		if (at->hw[i] & permissions) { /* of another region, or the first of all */
+			note_gone(gone, be64toh(at->user[i]), page);
+			at->user[i] = 0;
+		}
+		at->hw[i++] = 0;
+	}
+}
+
+void spapr_unmap(struct spapr *spapr, struct spapr_table *table, uint64_t entry, uint64_t pages)
+{
+	uint64_t index = entry - table->offset;
+	struct gone gone = { .mm = spapr->mm };
+	struct spapr_stretch at;
+
+	for (; pages; pages -= at.count, index += at.count) {
+		spapr_table_stretch(table, index, pages, false, &at);
+		if (at.hw && spapr->v2)
+			clear_v2(table, &at, &gone);
+		else if (at.hw)
+			clear_v1(table, at.hw, at.count);
+	}
+	flush_gone(&gone);
+}
+
+/* ---- map ---- */
+
+/* One page: its physical address, or 0 with *error set. */
+static uint64_t pin_page(struct vfake_mm *mm, uint64_t addr, int *error)
+{
+	uint64_t page = vfake_page_size(mm->kernel);
+	struct vfake_pin pin = { 0 };
+	int64_t ret = vfake_pin(mm, addr & ~(page - 1), page, true, &pin);
+	uint64_t base;
+
+	*error = -EFAULT;
+	if (ret < 0)
+		return 0;
+	base = pin.pfnmap ? 0 : spapr_frames_get(mm->kernel, pin.mem);
+	if (base)
+		return base + pin.offset + (addr & (page - 1));
+	if (!pin.pfnmap)
+		*error = -ENOMEM;
+	vfake_unpin(&pin);
+	return 0;
+}
+
+/* One TCE after the other; *done says how many are filled when it fails. */
+static int map_v1(struct vfake_mm *mm, struct spapr_table *table, uint64_t index, uint64_t addr,
+		  uint64_t pages, uint32_t permissions, uint64_t *done)
+{
+	struct spapr_stretch at = { 0 };
+	int ret = 0;
+
+	for (uint64_t i = 0; i < pages; i++, addr += spapr_table_page(table)) {
+		uint64_t physical = pin_page(mm, addr, &ret);
+		uint64_t old;
+
+		*done = i;
+		if (!physical)
+			return ret;
+		ret = spapr_table_stretch(table, index + i, 1, true, &at);
+		if (ret) {
+			spapr_unpin(table->kernel, physical);
+			return ret;
+		}
+		old = be64toh(at.hw[0]);
+		at.hw[0] = htobe64(physical | permissions);
+		if (old & SPAPR_TCE_PERMISSIONS)
+			unuse_v1(table->kernel, old);
+	}
+	return 0;
+}
+
+/* Entries of one stretch, memory of one run. */
+static void fill(const struct spapr_table *table, const struct spapr_stretch *at, uint64_t tce,
+		 uint64_t addr, struct gone *gone)
+{
+	const uint64_t permissions = htobe64(SPAPR_TCE_PERMISSIONS);
+	uint64_t page = spapr_table_page(table);
+
+	for (uint64_t i = 0; i < at->count; i++) {
+		if (at->hw[i] & permissions)
+			note_gone(gone, be64toh(at->user[i]), page);
+		at->hw[i] = htobe64(tce + i * page);
+		at->user[i] = htobe64(addr + i * page);
+	}
+}
+
+/* Memory from @addr on that TCEs of @table can point to: its region, or NULL. */
+static struct spapr_region *source(const struct vfake_mm *mm, const struct spapr_table *table,
+				   uint64_t addr)
+{
+	if (table->page_shift > mm->kernel->page_shift)
+		return NULL;
+	return spapr_region_find(mm, addr, spapr_table_page(table));
+}
+
+static int map_v2(struct vfake_mm *mm, struct spapr_table *table, uint64_t index, uint64_t addr,
+		  uint64_t pages, uint32_t permissions, uint64_t *done)
+{
+	struct gone gone = { .mm = mm };
+	struct spapr_stretch at = { 0 };
+	int ret = 0;
+
+	for (*done = 0; *done < pages; *done += at.count) {
+		uint64_t user_addr = addr + (*done << table->page_shift);
+		struct spapr_region *region = source(mm, table, user_addr);
+		uint64_t len, physical;
+
+		ret = -EINVAL;
+		if (!region)
+			break;
+		physical = spapr_region_addr(region, user_addr, &len) | permissions;
+		len >>= table->page_shift;
+		ret = spapr_table_stretch(table, index + *done,
+					  len < pages - *done ? len : pages - *done, true, &at);
+		if (ret)
+			break;
+		region->mapped += at.count;
+		fill(table, &at, physical, user_addr, &gone);
+	}
+	flush_gone(&gone);
+	return ret;
+}
+
+int spapr_map(struct spapr *spapr, struct vfake_task *task, struct spapr_table *table,
+	      uint64_t entry, uint64_t addr, uint64_t pages, uint32_t permissions)
+{
+	uint64_t index = entry - table->offset;
+	uint64_t done = 0;
+	int ret;
+
+	if (permissions & SPAPR_TCE_WRITE)
+		permissions |= SPAPR_TCE_READ;
+	ret = spapr->v2 ? map_v2(task->mm, table, index, addr, pages, permissions, &done)
+			: map_v1(task->mm, table, index, addr, pages, permissions, &done);
+	if (ret)
+		spapr_unmap(spapr, table, entry, done);
+	return ret;
+}
