@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line `vfake`: one function per sub-command, each with argp's --help. They return the
+ * exit code.
+ */
+#ifndef HARNESS_CLI_H
+#define HARNESS_CLI_H
+
+enum cli_exit {
+	CLI_PASS = 0,
+	CLI_FAIL = 1,
+	CLI_USAGE = 2,
+	CLI_SKIPPED = 4,  /* everything was skipped: what the command needs is not there */
+	CLI_BROKEN = 125, /* vfake itself failed */
+};
+
+/* Says what is wrong with an input and how to get help. Returns CLI_USAGE. */
+int cli_bad_input(const char *command, const char *message);
+/* Flushes standard output. Returns @ret, or CLI_BROKEN after a message: some of it was not written.
+ */
+int cli_end_output(const char *command, int ret);
+
+int cli_run(int argc, char **argv);
+int cli_replay(int argc, char **argv);
+int cli_record(int argc, char **argv);
+int cli_list(int argc, char **argv);
+
+#endif
