@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which pages of guest memory did the devices write?
+ *
+ * One interface for three ways to know: the devices track their own DMA (when every device of the
+ * container can), the container or its domain tracks (the backend's dirty_start and dirty_read),
+ * or nobody does, and then everything that a device may write counts as written. What is asked is
+ * kept as a bitmap per map, one bit a page, and noted in the memory that the map shows.
+ */
+#include <string.h>
+
+#include "listener.h"
+
+enum {
+	DIRTY_PAGE = 4096, /* the memory's granule */
+	LOG_RANGES = 64,
+};
+
+/* ---- who tracks ---- */
+
+static bool all_devices_log(const struct vfio_container *container)
+{
+	const struct vfio_device *device;
+	uint32_t found = 0;
+
+	TAILQ_FOREACH(device, &container->vfio->devices, entry)
+	{
+		if (device->container != container)
+			continue;
+		if (!device->migration.dma_logging)
+			return false;
+		found++;
+	}
+	return found && found == container->device_count;
+}
+
+static void stop_devices(struct vfio_container *container)
+{
+	struct vfio_device *device;
+
+	TAILQ_FOREACH(device, &container->vfio->devices, entry)
+	{
+		if (device->container == container && device->logging)
+			vfio_device_log_stop(device);
+	}
+}
+
+/*
+ * The ranges that are mapped, adjacent ones as one; when there are too many, one that spans them
+ * all.
+ */
+static uint32_t mapped_ranges(const struct vfio_listener *listener, struct vfio_range *ranges)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < listener->mapping_count; i++) {
+		const struct vfio_mapping *mapping = &listener->mappings[i];
+
+		if (count && ranges[count - 1].last + 1 == mapping->iova) {
+			ranges[count - 1].last = mapping->last;
+			continue;
+		}
+		if (count == LOG_RANGES) {
+			ranges[0].last = listener->mappings[listener->mapping_count - 1].last;
+			return 1;
+		}
+		ranges[count++] = (struct vfio_range){ mapping->iova, mapping->last };
+	}
+	return count;
+}
+
+static int start_devices(struct vfio_listener *listener)
+{
+	struct vfio_container *container = listener->container;
+	struct vfio_range ranges[LOG_RANGES];
+	uint32_t count = mapped_ranges(listener, ranges);
+	struct vfio_device *device;
+	int ret = 0;
+
+	if (!count)
+		return 0;
+	TAILQ_FOREACH(device, &container->vfio->devices, entry)
+	{
+		if (device->container == container && !ret)
+			ret = vfio_device_log_start(device, ranges, count,
+						    vfio_container_pgsize(container));
+	}
+	if (ret)
+		stop_devices(container);
+	return ret;
+}
+
+bool vfio_dirty_unlogged(const struct vfio_listener *listener)
+{
+	return listener->logging && listener->logging_devices;
+}
+
+bool vfio_dirty_start(struct vfio_listener *listener, struct vfio_error *error)
+{
+	struct vfio_container *container = listener->container;
+	int ret = 0;
+
+	if (listener->logging)
+		return true;
+	listener->logging_devices = all_devices_log(container);
+	if (listener->logging_devices)
+		ret = start_devices(listener);
+	else if (container->dirty_supported)
+		ret = container->ops->dirty_start(container);
+	if (ret)
+		return vfio_fail(error, ret, "cannot start to track dirty pages");
+	container->dirty_active = !listener->logging_devices && container->dirty_supported;
+	for (size_t i = 0; i < listener->mapping_count; i++)
+		listener->mappings[i].unlogged = false;
+	listener->logging = true;
+	return true;
+}
+
+void vfio_dirty_stop(struct vfio_listener *listener)
+{
+	struct vfio_container *container = listener->container;
+
+	if (!listener->logging)
+		return;
+	if (listener->logging_devices)
+		stop_devices(container);
+	else if (container->dirty_active)
+		container->ops->dirty_stop(container);
+	container->dirty_active = false;
+	listener->logging = false;
+}
+
+/* ---- what they say ---- */
+
+/* Notes the bits of a map's bitmap; bit 0 is the page at @from of the map. */
+static void note(const struct vfio_mapping *mapping, uint64_t from, uint64_t size,
+		 const struct vfio_dirty *dirty)
+{
+	uint64_t pages = size / dirty->pgsize;
+
+	for (uint64_t i = 0; i < pages; i++) {
+		uint64_t at = mapping->gpa + (from - mapping->iova) + i * dirty->pgsize;
+
+		if (!(i % 64) && !dirty->bitmap[i / 64]) {
+			i += 63;
+			continue;
+		}
+		if (dirty->bitmap[i / 64] >> (i % 64) & 1)
+			vfio_memory_set_dirty(mapping->memory, at, at + dirty->pgsize - 1);
+	}
+}
+
+static int read_devices(struct vfio_container *container, uint64_t iova, uint64_t size,
+			const struct vfio_dirty *dirty)
+{
+	struct vfio_device *device;
+
+	/* Each device adds its bits to those that are there. */
+	TAILQ_FOREACH(device, &container->vfio->devices, entry)
+	{
+		int ret = 0;
+
+		if (device->container == container && device->logging)
+			ret = vfio_device_log_read(device, iova, size, dirty);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int read_chunk(struct vfio_listener *listener, const struct vfio_mapping *mapping,
+		      uint64_t from, uint64_t size, const struct vfio_dirty *dirty)
+{
+	struct vfio_container *container = listener->container;
+	int ret;
+
+	memset(dirty->bitmap, 0, dirty->bitmap_bytes);
+	if (listener->logging_devices)
+		ret = read_devices(container, from, size, dirty);
+	else
+		ret = container->ops->dirty_read(container, from, size, dirty);
+	if (!ret)
+		note(mapping, from, size, dirty);
+	return ret;
+}
+
+/* A device that came after the start does not log. */
+static bool every_device_logs(const struct vfio_container *container)
+{
+	const struct vfio_device *device;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(device, &container->vfio->devices, entry)
+	{
+		count += device->container == container && device->logging;
+	}
+	return count == container->device_count;
+}
+
+static bool somebody_tracks(const struct vfio_listener *listener,
+			    const struct vfio_mapping *mapping)
+{
+	if (listener->logging_devices)
+		return !mapping->unlogged && every_device_logs(listener->container);
+	return listener->container->dirty_active;
+}
+
+/* Whatever a device may have written through it. */
+static void assume_dirty(const struct vfio_mapping *mapping)
+{
+	if (!mapping->readonly)
+		vfio_memory_set_dirty(mapping->memory, mapping->gpa,
+				      mapping->gpa + (mapping->last - mapping->iova));
+}
+
+/* What only the device knew, or a page table of its own, goes with it. */
+void vfio_dirty_device_leaves(struct vfio_container *container)
+{
+	const struct vfio_listener *listener = container->listener;
+
+	for (size_t i = 0; listener && listener->logging && i < listener->mapping_count; i++)
+		assume_dirty(&listener->mappings[i]);
+}
+
+/*
+ * type1 reports whole maps only, so a map is asked for at once; the bitmap is as large as that
+ * needs.
+ */
+static int sync_mapping(struct vfio_listener *listener, const struct vfio_mapping *mapping)
+{
+	struct vfio *vfio = listener->container->vfio;
+	uint64_t size = mapping->last - mapping->iova + 1;
+	struct vfio_dirty dirty = { .pgsize = vfio_container_pgsize(listener->container) };
+	int ret;
+
+	if (mapping->readonly)
+		return 0;
+	if (!somebody_tracks(listener, mapping)) {
+		assume_dirty(mapping);
+		return 0;
+	}
+	dirty.bitmap_bytes = (size / dirty.pgsize + 63) / 64 * 8;
+	dirty.bitmap = vfio_alloc(vfio, dirty.bitmap_bytes);
+	if (!dirty.bitmap)
+		return -ENOMEM;
+	ret = read_chunk(listener, mapping, mapping->iova, size, &dirty);
+	vfio_release(vfio, dirty.bitmap);
+	return ret;
+}
+
+int vfio_dirty_sync(struct vfio_listener *listener, uint64_t start, uint64_t last)
+{
+	for (size_t i = vfio_listener_index(listener, start);
+	     i < listener->mapping_count && listener->mappings[i].iova <= last; i++) {
+		int ret = sync_mapping(listener, &listener->mappings[i]);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* ---- maps that go while somebody wants to know ---- */
+
+static int unmap_with_bitmap(struct vfio_listener *listener, const struct vfio_mapping *mapping)
+{
+	struct vfio_container *container = listener->container;
+	uint64_t size = mapping->last - mapping->iova + 1;
+	struct vfio_dirty dirty = { .pgsize = vfio_container_pgsize(container) };
+	int ret = -ENOMEM;
+
+	dirty.bitmap_bytes = (size / dirty.pgsize + 63) / 64 * 8;
+	dirty.bitmap = vfio_alloc(container->vfio, dirty.bitmap_bytes);
+	if (dirty.bitmap) {
+		ret = vfio_container_unmap(container, mapping->iova, size, &dirty);
+		if (!ret)
+			note(mapping, mapping->iova, size, &dirty);
+		vfio_release(container->vfio, dirty.bitmap);
+	}
+	if (!ret)
+		return 0;
+	/* It goes all the same; what cannot be known counts as written. */
+	assume_dirty(mapping);
+	return vfio_container_unmap(container, mapping->iova, size, NULL);
+}
+
+int vfio_dirty_unmap(struct vfio_listener *listener, const struct vfio_mapping *mapping)
+{
+	struct vfio_container *container = listener->container;
+	uint64_t size = mapping->last - mapping->iova + 1;
+
+	if (!listener->logging || listener->stopping || mapping->readonly)
+		return vfio_container_unmap(container, mapping->iova, size, NULL);
+	if (container->dirty_active)
+		return unmap_with_bitmap(listener, mapping);
+	if (sync_mapping(listener, mapping))
+		assume_dirty(mapping);
+	return vfio_container_unmap(container, mapping->iova, size, NULL);
+}

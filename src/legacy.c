@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Backend: group and container with type1, version 2 or 1, or with no IOMMU at all.
+ *
+ * A container takes the groups that the kernel lets in. What can be mapped depends on all of them,
+ * so it is asked again when one comes or goes. Unmapping in version 1 may do less than was asked,
+ * or more; the size that comes back says so, and an answer other than what was asked is an error,
+ * because then the kernel's map is not the one that the stack remembers.
+ *
+ * Groups without an IOMMU (noiommu-N) have containers that translate nothing: no map is made.
+ */
+#include <string.h>
+
+#include <uapi/vfio.h>
+
+#include "group.h"
+
+enum { INFO_MAX = 64 * 1024 };
+
+struct legacy {
+	struct vfio_container_file file;
+	bool limit_known; /* max_mappings is what the kernel said before the first map */
+};
+
+/* ---- what the container can do ---- */
+
+/* More ranges than there is room for are none: the kernel then judges each map itself. */
+static void read_ranges(struct vfio_container *container, const void *cap, size_t left)
+{
+	struct vfio_iommu_type1_info_cap_iova_range head;
+	struct vfio_iova_range range;
+	const char *at = (const char *)cap + sizeof(head);
+
+	memcpy(&head, cap, sizeof(head));
+	if (head.nr_iovas > VFIO_RANGES_MAX ||
+	    head.nr_iovas > (left - sizeof(head)) / sizeof(range))
+		return;
+	for (uint32_t i = 0; i < head.nr_iovas; i++) {
+		memcpy(&range, at + i * sizeof(range), sizeof(range));
+		container->ranges[i] = (struct vfio_range){ range.start, range.end };
+	}
+	container->range_count = head.nr_iovas;
+}
+
+static void read_migration(struct vfio_container *container, const void *cap, size_t left)
+{
+	const struct legacy *legacy = container->state;
+	struct vfio_iommu_type1_info_cap_migration migration;
+
+	if (left < sizeof(migration))
+		return;
+	memcpy(&migration, cap, sizeof(migration));
+	container->dirty_pgsizes = migration.pgsize_bitmap;
+	/* The kernel takes bitmaps of its smallest page only, and in version 2 only. */
+	container->dirty_supported = legacy->file.type == VFIO_TYPE1v2_IOMMU &&
+				     (migration.pgsize_bitmap & vfio_container_pgsize(container));
+}
+
+static void read_limit(struct vfio_container *container, const void *cap, size_t left)
+{
+	struct legacy *legacy = container->state;
+	struct vfio_iommu_type1_info_dma_avail avail;
+
+	if (left < sizeof(avail) || legacy->limit_known)
+		return;
+	memcpy(&avail, cap, sizeof(avail));
+	container->max_mappings = avail.avail;
+	legacy->limit_known = true;
+}
+
+static void read_cap(struct vfio_container *container, const void *cap, size_t left)
+{
+	struct vfio_info_cap_header header;
+
+	memcpy(&header, cap, sizeof(header));
+	if (header.id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE &&
+	    left >= sizeof(struct vfio_iommu_type1_info_cap_iova_range))
+		read_ranges(container, cap, left);
+	else if (header.id == VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION)
+		read_migration(container, cap, left);
+	else if (header.id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
+		read_limit(container, cap, left);
+}
+
+static void read_caps(struct vfio_container *container, const struct vfio_iommu_type1_info *info)
+{
+	const void *cap;
+	uint32_t offset = 0;
+
+	container->range_count = 0;
+	container->dirty_supported = false;
+	if (!(info->flags & VFIO_IOMMU_INFO_CAPS) || info->argsz < sizeof(*info))
+		return;
+	while ((cap = vfio_next_cap(info, info->argsz, info->cap_offset, &offset, 0)))
+		read_cap(container, cap, info->argsz - offset);
+}
+
+/* Asks what can be mapped now. 0, or -errno and nothing has changed. */
+static int read_info(struct vfio_container *container)
+{
+	const struct legacy *legacy = container->state;
+	const struct vfio_iommu_type1_info ask = { .argsz = sizeof(ask) };
+	struct vfio_iommu_type1_info *info;
+	void *answer = NULL;
+	int ret = vfio_ioctl_growing(container->vfio, legacy->file.fd, VFIO_IOMMU_GET_INFO, &ask,
+				     sizeof(ask), INFO_MAX, &answer);
+
+	if (ret)
+		return ret;
+	info = answer;
+	/* Before there was the flag, there was only this size. */
+	if (!(info->flags & VFIO_IOMMU_INFO_PGSIZES))
+		info->iova_pgsizes = 4096;
+	if (info->iova_pgsizes) {
+		container->pgsizes = info->iova_pgsizes;
+		read_caps(container, info);
+	} else {
+		ret = -EINVAL;
+	}
+	vfio_release(container->vfio, answer);
+	return ret;
+}
+
+/* ---- containers ---- */
+
+static bool is_noiommu(const struct vfio_device *device)
+{
+	static const char prefix[] = "noiommu-";
+
+	return !strncmp(device->options.group, prefix, sizeof(prefix) - 1);
+}
+
+static uint32_t choose_type(struct vfio_container *container, const struct vfio_device *device)
+{
+	if (is_noiommu(device))
+		return VFIO_NOIOMMU_IOMMU;
+	if (!device->options.type1_v1 && vfio_file_has(container, VFIO_TYPE1v2_IOMMU))
+		return VFIO_TYPE1v2_IOMMU;
+	return VFIO_TYPE1_IOMMU;
+}
+
+static const char *type_name(uint32_t type)
+{
+	if (type == VFIO_NOIOMMU_IOMMU)
+		return "noiommu";
+	return type == VFIO_TYPE1v2_IOMMU ? "type1v2" : "type1";
+}
+
+static bool set_up(struct vfio_container *container, const struct vfio_device *first,
+		   struct vfio_error *error)
+{
+	uint32_t type = choose_type(container, first);
+	int ret;
+
+	if (!vfio_file_has(container, type))
+		return vfio_fail(error, -ENOTSUP, "the kernel has no IOMMU driver %s",
+				 type_name(type));
+	ret = vfio_file_set_type(container, type);
+	if (ret) {
+		vfio_fail(error, ret, "VFIO_SET_IOMMU %s", type_name(type));
+		if (ret == -EPERM)
+			vfio_error_hint(error, "the platform does not isolate interrupts; "
+					       "see allow_unsafe_interrupts of vfio_iommu_type1");
+		return false;
+	}
+	container->untranslated = type == VFIO_NOIOMMU_IOMMU;
+	ret = container->untranslated ? 0 : read_info(container);
+	return !ret || vfio_fail(error, ret, "VFIO_IOMMU_GET_INFO");
+}
+
+static bool legacy_open(struct vfio_container *container, struct vfio_device *first,
+			struct vfio_error *error)
+{
+	if (!vfio_file_open(container, sizeof(struct legacy), first, error))
+		return false;
+	if (set_up(container, first, error))
+		return true;
+	vfio_file_close(container);
+	return false;
+}
+
+/* A device that insists on version 1 and a container of version 2, or one without an IOMMU. */
+static bool differs(const struct vfio_container *container, const struct vfio_device *device)
+{
+	const struct legacy *legacy = container->state;
+
+	if (container->untranslated != is_noiommu(device))
+		return true;
+	return device->options.type1_v1 && legacy->file.type == VFIO_TYPE1v2_IOMMU;
+}
+
+static bool legacy_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
+			struct vfio_error *error)
+{
+	bool entered = false;
+	int ret;
+
+	*fits = false;
+	if (differs(container, device))
+		return true;
+	if (!vfio_file_join(container, device, fits, &entered, error))
+		return false;
+	if (!entered || container->untranslated)
+		return true;
+	ret = read_info(container);
+	if (!ret)
+		return true;
+	vfio_file_leave(container, device);
+	*fits = false;
+	return vfio_fail(error, ret, "VFIO_IOMMU_GET_INFO");
+}
+
+static void legacy_leave(struct vfio_container *container, struct vfio_device *device)
+{
+	/* When it cannot be asked, what is known of before is stricter, and so still right. */
+	if (vfio_file_leave(container, device) && !container->untranslated)
+		read_info(container);
+}
+
+/* ---- maps ---- */
+
+/* Less than was asked: something was not there. More: something went that was to stay. */
+static int judge(uint64_t size, uint64_t done)
+{
+	if (done == size)
+		return 0;
+	return done < size ? -ENOENT : -EIO;
+}
+
+static int unmap_with_bitmap(struct vfio_container *container, uint64_t iova, uint64_t size,
+			     const struct vfio_dirty *dirty)
+{
+	struct vfio_bitmap bitmap = { .pgsize = dirty->pgsize,
+				      .size = dirty->bitmap_bytes,
+				      .data = dirty->bitmap };
+	union {
+		struct vfio_iommu_type1_dma_unmap unmap;
+		unsigned char bytes[sizeof(struct vfio_iommu_type1_dma_unmap) + sizeof(bitmap)];
+	} arg = { .unmap = { .argsz = sizeof(arg),
+			     .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+			     .iova = iova,
+			     .size = size } };
+	int ret;
+
+	memcpy(arg.bytes + sizeof(arg.unmap), &bitmap, sizeof(bitmap));
+	ret = vfio_file_ioctl(container, VFIO_IOMMU_UNMAP_DMA, &arg);
+	return ret ? ret : judge(size, arg.unmap.size);
+}
+
+static int legacy_unmap(struct vfio_container *container, uint64_t iova, uint64_t size,
+			const struct vfio_dirty *dirty)
+{
+	uint64_t done = 0;
+	int ret;
+
+	if (dirty && !container->dirty_supported)
+		return -ENOTSUP;
+	if (dirty)
+		return unmap_with_bitmap(container, iova, size, dirty);
+	ret = vfio_file_unmap(container, 0, iova, size, &done);
+	return ret ? ret : judge(size, done);
+}
+
+/* No size field holds 2^64: kernels without a flag for all are asked for the two halves. */
+static void legacy_unmap_rest(struct vfio_container *container)
+{
+	const uint64_t half = (uint64_t)1 << 63;
+
+	if (!container->mapping_count)
+		return;
+	if (vfio_file_has(container, VFIO_UNMAP_ALL) &&
+	    !vfio_file_unmap(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL))
+		return;
+	vfio_file_unmap(container, 0, 0, half, NULL);
+	vfio_file_unmap(container, 0, half, half, NULL);
+}
+
+/* ---- dirty pages ---- */
+
+static int set_tracking(struct vfio_container *container, uint32_t flag)
+{
+	struct vfio_iommu_type1_dirty_bitmap arg = { .argsz = sizeof(arg), .flags = flag };
+
+	return vfio_file_ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &arg);
+}
+
+static int legacy_dirty_start(struct vfio_container *container)
+{
+	return set_tracking(container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+}
+
+static void legacy_dirty_stop(struct vfio_container *container)
+{
+	set_tracking(container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+}
+
+static int legacy_dirty_read(struct vfio_container *container, uint64_t iova, uint64_t size,
+			     const struct vfio_dirty *dirty)
+{
+	struct vfio_iommu_type1_dirty_bitmap_get get = {
+		.iova = iova,
+		.size = size,
+		.bitmap = { .pgsize = dirty->pgsize,
+			    .size = dirty->bitmap_bytes,
+			    .data = dirty->bitmap },
+	};
+	union {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		unsigned char bytes[sizeof(struct vfio_iommu_type1_dirty_bitmap) + sizeof(get)];
+	} arg = { .head = { .argsz = sizeof(arg),
+			    .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP } };
+
+	memcpy(arg.bytes + sizeof(arg.head), &get, sizeof(get));
+	return vfio_file_ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &arg);
+}
+
+const struct vfio_backend_ops vfio_legacy_ops = {
+	.name = "legacy",
+	.device_claim = vfio_group_get,
+	.device_release = vfio_group_put,
+	.device_open = vfio_group_device_open,
+	.device_close = vfio_group_device_close,
+	.open = legacy_open,
+	.close = vfio_file_close,
+	.join = legacy_join,
+	.leave = legacy_leave,
+	.map = vfio_file_map,
+	.unmap = legacy_unmap,
+	.unmap_rest = legacy_unmap_rest,
+	.dirty_start = legacy_dirty_start,
+	.dirty_stop = legacy_dirty_stop,
+	.dirty_read = legacy_dirty_read,
+	.reset_fds = vfio_group_reset_fds,
+};

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What listener.c and dirty.c share: the record of every map of a container.
+ */
+#ifndef SRC_LISTENER_H
+#define SRC_LISTENER_H
+
+#include "stack.h"
+
+/* One map that the kernel has. */
+struct vfio_mapping {
+	uint64_t iova;
+	uint64_t last;
+	struct vfio_memory *memory; /* what it shows, and */
+	uint64_t gpa;		    /* where: for dirty pages */
+	uint64_t ram_vaddr;	    /* the RAM that was told of for it; size 0 for none */
+	uint64_t ram_size;
+	bool readonly;
+	bool unlogged; /* made while devices log: what they log does not cover it */
+};
+
+struct vfio_listener {
+	struct vfio_memory_listener base;
+	struct vfio_container *container;
+	struct vfio_mapping *mappings; /* by iova, none overlaps */
+	size_t mapping_count;
+	size_t mapping_space;
+	bool logging;		/* dirty pages are wanted */
+	bool logging_devices;	/* the devices track, not the container */
+	bool stopping;		/* the last unmaps: nobody wants to know what was dirty */
+};
+
+/* The index of the first mapping that ends at or after @iova. */
+size_t vfio_listener_index(const struct vfio_listener *listener, uint64_t iova);
+
+/* dirty.c */
+/* A map that is made now: whether somebody watches it. */
+bool vfio_dirty_unlogged(const struct vfio_listener *listener);
+bool vfio_dirty_start(struct vfio_listener *listener, struct vfio_error *error);
+void vfio_dirty_stop(struct vfio_listener *listener);
+/* Reports what was written through the mappings in [start, last]. 0 or -errno. */
+int vfio_dirty_sync(struct vfio_listener *listener, uint64_t start, uint64_t last);
+/* Unmaps, and while dirty pages are wanted reports those of the mapping that goes. */
+int vfio_dirty_unmap(struct vfio_listener *listener, const struct vfio_mapping *mapping);
+
+#endif

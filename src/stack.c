@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The instance, its memory, and calls to the kernel.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "stack.h"
+
+/* ---- memory: the only place of the stack that knows libc's heap ---- */
+
+void *vfio_vmm_alloc(const struct vfio_vmm *vmm, size_t size)
+{
+	return vmm && vmm->alloc ? vmm->alloc(vmm->ctx, size) : calloc(1, size);
+}
+
+void vfio_vmm_free(const struct vfio_vmm *vmm, void *block)
+{
+	if (!block)
+		return;
+	if (vmm && vmm->free)
+		vmm->free(vmm->ctx, block);
+	else
+		free(block);
+}
+
+void *vfio_alloc(struct vfio *vfio, size_t size)
+{
+	return vfio_vmm_alloc(&vfio->vmm, size);
+}
+
+void vfio_release(struct vfio *vfio, void *block)
+{
+	vfio_vmm_free(&vfio->vmm, block);
+}
+
+char *vfio_strdup(struct vfio *vfio, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = vfio_alloc(vfio, size);
+
+	if (copy)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+/* ---- the instance ---- */
+
+struct vfio *vfio_new(const struct vfio_sys *sys, const struct vfio_vmm *vmm)
+{
+	struct vfio *vfio = vfio_vmm_alloc(vmm, sizeof(*vfio));
+
+	if (!vfio)
+		return NULL;
+	vfio->sys = *sys;
+	if (vmm)
+		vfio->vmm = *vmm;
+	TAILQ_INIT(&vfio->spaces);
+	TAILQ_INIT(&vfio->devices);
+	TAILQ_INIT(&vfio->groups);
+	TAILQ_INIT(&vfio->iommufds);
+	vfio->kvm_vm = -1;
+	vfio->kvm_device = -1;
+	return vfio;
+}
+
+void vfio_free(struct vfio *vfio)
+{
+	struct vfio_device *device;
+	struct vfio_vmm vmm;
+
+	if (!vfio)
+		return;
+	while ((device = TAILQ_LAST(&vfio->devices, vfio_device_list)))
+		vfio_device_detach(device);
+	vfio_set_kvm(vfio, -1, NULL);
+	vmm = vfio->vmm;
+	vfio_vmm_free(&vmm, vfio);
+}
+
+/* ---- calls ---- */
+
+long vfio_ioctl(struct vfio *vfio, int fd, uint32_t request, void *arg)
+{
+	return vfio->sys.ioctl(vfio->sys.ctx, fd, request, (uint64_t)(uintptr_t)arg);
+}
+
+long vfio_ioctl_value(struct vfio *vfio, int fd, uint32_t request, uint64_t value)
+{
+	return vfio->sys.ioctl(vfio->sys.ctx, fd, request, value);
+}
+
+void vfio_close(struct vfio *vfio, int *fd)
+{
+	if (*fd >= 0)
+		vfio->sys.close(vfio->sys.ctx, *fd);
+	*fd = -1;
+}
+
+static uint32_t argsz_of(const void *info)
+{
+	uint32_t argsz;
+
+	memcpy(&argsz, info, sizeof(argsz));
+	return argsz;
+}
+
+/* One try with room for @room bytes. @ask is a struct of @size bytes whose first field is argsz. */
+static int ask_with_room(struct vfio *vfio, int fd, uint32_t request, const void *ask, size_t size,
+			 uint32_t room, void **info)
+{
+	char *answer = vfio_alloc(vfio, room);
+	long ret;
+
+	if (!answer)
+		return -ENOMEM;
+	memcpy(answer, ask, size);
+	memcpy(answer, &room, sizeof(room));
+	ret = vfio_ioctl(vfio, fd, request, answer);
+	if (ret < 0) {
+		vfio_release(vfio, answer);
+		return (int)ret;
+	}
+	*info = answer;
+	return 0;
+}
+
+int vfio_ioctl_growing(struct vfio *vfio, int fd, uint32_t request, const void *ask, size_t size,
+		       size_t max, void **info)
+{
+	uint32_t room = (uint32_t)size;
+
+	/* Twice is enough for a kernel that means it: the first answer says how much there is. */
+	for (int tries = 0; tries < 2; tries++) {
+		int ret = ask_with_room(vfio, fd, request, ask, size, room, info);
+
+		if (ret || argsz_of(*info) <= room)
+			return ret;
+		room = argsz_of(*info);
+		vfio_release(vfio, *info);
+		*info = NULL;
+		if (room > max)
+			return -E2BIG;
+	}
+	return -E2BIG;
+}
+
+/* struct vfio_info_cap_header of the uapi. */
+struct cap_header {
+	uint16_t id;
+	uint16_t version;
+	uint32_t next;
+};
+
+const void *vfio_next_cap(const void *info, size_t argsz, uint32_t first, uint32_t *offset,
+			  size_t min)
+{
+	struct cap_header header;
+	uint32_t at = first;
+
+	if (*offset) {
+		memcpy(&header, (const char *)info + *offset, sizeof(header));
+		/* A chain only goes forward, which is also why it ends. */
+		if (header.next <= *offset)
+			return NULL;
+		at = header.next;
+	}
+	if (min < sizeof(header))
+		min = sizeof(header);
+	if (!at || at % 4 || at > argsz || argsz - at < min)
+		return NULL;
+	*offset = at;
+	return (const char *)info + at;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The binding of struct vfio_sys to the real kernel: each function is its system call, errno
+ * turned into the result.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include <vfio/sys.h>
+
+static long result(long ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+static void *pointer(uint64_t addr)
+{
+	return (void *)(uintptr_t)addr;
+}
+
+static int linux_open(void *ctx, const char *path)
+{
+	(void)ctx;
+	return (int)result(open(path, O_RDWR | O_CLOEXEC));
+}
+
+static int linux_close(void *ctx, int fd)
+{
+	(void)ctx;
+	return (int)result(close(fd));
+}
+
+static int linux_dup(void *ctx, int fd)
+{
+	(void)ctx;
+	/* Like every descriptor from here, a copy does not leak into programs that are started. */
+	return (int)result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+}
+
+static long linux_ioctl(void *ctx, int fd, uint32_t request, uint64_t arg)
+{
+	(void)ctx;
+	return result(ioctl(fd, request, arg));
+}
+
+static long linux_pread(void *ctx, int fd, uint64_t buf, uint64_t len, uint64_t offset)
+{
+	(void)ctx;
+	return result(pread(fd, pointer(buf), len, (off_t)offset));
+}
+
+static long linux_pwrite(void *ctx, int fd, uint64_t buf, uint64_t len, uint64_t offset)
+{
+	(void)ctx;
+	return result(pwrite(fd, pointer(buf), len, (off_t)offset));
+}
+
+static long linux_read(void *ctx, int fd, uint64_t buf, uint64_t len)
+{
+	(void)ctx;
+	return result(read(fd, pointer(buf), len));
+}
+
+static long linux_write(void *ctx, int fd, uint64_t buf, uint64_t len)
+{
+	(void)ctx;
+	return result(write(fd, pointer(buf), len));
+}
+
+/*
+ * Anonymous memory goes to odd multiples of 1 GiB, the first that is free. A kernel before 4.17, or
+ * an emulator, does not know MAP_FIXED_NOREPLACE and takes the address as a wish: what it gives
+ * instead is given back.
+ */
+static int map_anonymous(uint64_t len, int prot, uint64_t *addr)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	const uint64_t gib = (uint64_t)1 << 30;
+	const uint64_t end = (uint64_t)1 << 46;
+
+	for (uint64_t at = ((uint64_t)1 << 40) + gib; at < end; at += 2 * gib) {
+		void *got = mmap(pointer(at), len, prot, flags, -1, 0);
+
+		if (got == pointer(at)) {
+			*addr = at;
+			return 0;
+		}
+		if (got != MAP_FAILED)
+			munmap(got, len);
+		else if (errno != EEXIST)
+			return -errno;
+	}
+	return -ENOMEM;
+}
+
+static int linux_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t offset, uint64_t *addr)
+{
+	void *got;
+
+	(void)ctx;
+	if (fd == -1)
+		return map_anonymous(len, prot, addr);
+	got = mmap(NULL, len, prot, MAP_SHARED, fd, (off_t)offset);
+	if (got == MAP_FAILED)
+		return -errno;
+	*addr = (uint64_t)(uintptr_t)got;
+	return 0;
+}
+
+static int linux_munmap(void *ctx, uint64_t addr, uint64_t len)
+{
+	(void)ctx;
+	return (int)result(munmap(pointer(addr), len));
+}
+
+static int linux_eventfd(void *ctx)
+{
+	(void)ctx;
+	return (int)result(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+static int linux_memfd(void *ctx, uint64_t len)
+{
+	int fd = memfd_create("vfio", MFD_CLOEXEC);
+	int error;
+
+	(void)ctx;
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, (off_t)len))
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+static int drop_ipc_lock(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	const uint32_t keep = ~((uint32_t)1 << CAP_IPC_LOCK);
+
+	if (syscall(SYS_capget, &header, data))
+		return -errno;
+	data[0].effective &= keep;
+	data[0].permitted &= keep;
+	data[0].inheritable &= keep;
+	return (int)result(syscall(SYS_capset, &header, data));
+}
+
+static int linux_memlock(void *ctx, uint64_t bytes)
+{
+	struct rlimit limit = { .rlim_cur = bytes, .rlim_max = bytes };
+
+	(void)ctx;
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		return -errno;
+	return drop_ipc_lock();
+}
+
+void vfio_sys_linux(struct vfio_sys *sys)
+{
+	*sys = (struct vfio_sys){
+		.open = linux_open,
+		.close = linux_close,
+		.dup = linux_dup,
+		.ioctl = linux_ioctl,
+		.pread = linux_pread,
+		.pwrite = linux_pwrite,
+		.read = linux_read,
+		.write = linux_write,
+		.mmap = linux_mmap,
+		.munmap = linux_munmap,
+		.eventfd = linux_eventfd,
+		.memfd = linux_memfd,
+		.memlock = linux_memlock,
+	};
+}
