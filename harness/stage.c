@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The stage: it is set up for a backend, a story plays on it, and it is taken down, which is when
+ * everything must be back where it began.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <vfake/world.h>
+
+#include "stage_internal.h"
+#include <vfake/sys.h>
+
+static const char *const names[STAGE_DEVICES] = { "d0", "d1", "d2" };
+
+const char *stage_name(unsigned int index)
+{
+	return names[index];
+}
+
+const char *story_waived(const struct story *story, const struct backend *backend)
+{
+	const struct story_waiver *waiver = story->waivers;
+
+	for (; waiver->backend; waiver++) {
+		if (!strcmp(waiver->backend, backend->name))
+			return waiver->reason;
+	}
+	return backend_lacks(backend, story->needs);
+}
+
+/* ---- setting up ---- */
+
+static void make_world(const struct story *story, const struct backend *backend,
+		       struct vfake_world *world)
+{
+	backend->world(world);
+	for (unsigned int i = 0; i < STAGE_DEVICES; i++) {
+		assert_int_equal(vfake_world_add_device(world, names[i],
+							story->model ? story->model : "copy"),
+				 0);
+		world->devices[i].noiommu = backend->noiommu;
+	}
+	if (story->prepare)
+		story->prepare(world);
+}
+
+static void boot(struct stage *stage)
+{
+	struct vfake_task_attr root = vfake_root;
+	struct vfake_world *world = calloc(1, sizeof(*world));
+	const char *error = NULL;
+
+	assert_non_null(world);
+	make_world(stage->story, stage->backend, world);
+	stage->kernel = vfake_kernel_new(world, &error);
+	free(world);
+	if (!stage->kernel)
+		fail_msg("the world does not start: %s", error);
+	root.host_memory = true;
+	stage->task = vfake_task_new(stage->kernel, &root);
+	assert_non_null(stage->task);
+	stage->own_boot = vfake_ledger(stage->kernel);
+}
+
+static void set_up(struct stage *stage)
+{
+	boot(stage);
+	vfake_sys(&stage->raw, stage->task);
+	stage_watch(stage);
+	vfio_vmm_ref(&stage->own_memory_ref, &stage->own_memory_vmm);
+	stage->vfio = vfio_new(&stage->sys, &stage->vmm);
+	assert_non_null(stage->vfio);
+	stage->memory = stage_space(stage);
+	stage_mark(stage);
+}
+
+/* ---- taking down ---- */
+
+static void expect_ledger(const struct vfake_ledger *got, const struct vfake_ledger *want,
+			  const char *when)
+{
+	if (!memcmp(got, want, sizeof(*got)))
+		return;
+	fail_msg("%s: open files %+lld, descriptors %+lld, kernel memory %+lld blocks, "
+		 "pinned pages %+lld, locked pages %+lld, warnings %+lld",
+		 when, (long long)(got->open_files - want->open_files),
+		 (long long)(got->descriptors - want->descriptors),
+		 (long long)(got->allocations - want->allocations),
+		 (long long)(got->pinned_pages - want->pinned_pages),
+		 (long long)(got->locked_pages - want->locked_pages),
+		 (long long)(got->warnings - want->warnings));
+}
+
+static void take_down(struct stage *stage)
+{
+	struct vfake_ledger end;
+
+	vfio_free(stage->vfio);
+	for (size_t i = 0; i < STAGE_RAMS; i++) {
+		if (stage->own_rams[i].memory)
+			stage_ram_free(stage, &stage->own_rams[i]);
+	}
+	for (size_t i = 0; i < sizeof(stage->own_spaces) / sizeof(stage->own_spaces[0]); i++)
+		vfio_memory_free(stage->own_spaces[i]);
+	if (stage->own_oddities)
+		fail_msg("%s (and %u more)", stage->own_odd, stage->own_oddities - 1);
+	assert_int_equal(stage->ref.blocks, 0);
+	assert_int_equal(stage->own_memory_ref.blocks, 0);
+	assert_int_equal(stage->ref.discard_forbidden, 0);
+	assert_int_equal(stage->ref.blocker_count, 0);
+	assert_int_equal(stage->ref.state_count, 0);
+	/* The table of descriptors and the process's areas may have grown: they end with it. */
+	vfake_task_exit(stage->task);
+	end = vfake_ledger(stage->kernel);
+	expect_ledger(&end, &(struct vfake_ledger){ 0 }, "at the end");
+	vfake_kernel_free(stage->kernel);
+}
+
+void story_play(const struct story *story, const struct backend *backend, uint64_t seed)
+{
+	struct stage *stage = calloc(1, sizeof(*stage));
+
+	assert_non_null(stage);
+	stage->story = story;
+	stage->backend = backend;
+	stage->own_random = seed * 2 + 1;
+	set_up(stage);
+	story->run(stage);
+	take_down(stage);
+	free(stage);
+}
+
+uint64_t stage_random(struct stage *stage, uint64_t limit)
+{
+	/* Knuth's multiplier; the upper half is the random one. */
+	stage->own_random =
+		stage->own_random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (stage->own_random >> 32) % limit;
+}
+
+/* ---- marks ---- */
+
+void stage_mark(struct stage *stage)
+{
+	stage->own_mark = vfake_ledger(stage->kernel);
+	stage->own_mark_ref = stage->ref;
+}
+
+void stage_expect_mark(const struct stage *stage)
+{
+	struct vfake_ledger now = vfake_ledger(stage->kernel);
+
+	if (stage->own_oddities)
+		fail_msg("%s", stage->own_odd);
+	expect_ledger(&now, &stage->own_mark, "since the mark");
+	assert_int_equal(stage->ref.discard_forbidden, stage->own_mark_ref.discard_forbidden);
+	assert_int_equal(stage->ref.blocker_count, stage->own_mark_ref.blocker_count);
+	assert_int_equal(stage->ref.state_count, stage->own_mark_ref.state_count);
+	assert_int_equal(stage->ref.blocks, stage->own_mark_ref.blocks);
+}
+
+void stage_expect_empty(const struct stage *stage)
+{
+	struct vfake_ledger now = vfake_ledger(stage->kernel);
+
+	if (stage->own_oddities)
+		fail_msg("%s", stage->own_odd);
+	assert_int_equal(now.pinned_pages, 0);
+	assert_int_equal(now.locked_pages, 0);
+	assert_int_equal(now.warnings, 0);
+	assert_int_equal(stage->ref.discard_forbidden, 0);
+	assert_int_equal(stage->ref.blocker_count, 0);
+	for (unsigned int i = 0; i < STAGE_DEVICES; i++) {
+		struct vfake_device_view view = stage_view(stage, i);
+
+		assert_null(stage->devices[i]);
+		assert_int_equal(view.open_count, 0);
+		assert_false(view.group_opened);
+		assert_false(view.in_container);
+		assert_false(view.translated);
+	}
+}
+
+/* ---- devices ---- */
+
+struct vfio_device_options stage_options(struct stage *stage, unsigned int index)
+{
+	const struct vfake_device_desc *desc = vfake_device_desc(stage->kernel, names[index]);
+	char *group = stage->own_nodes[index][0];
+	char *cdev = stage->own_nodes[index][1];
+
+	snprintf(group, sizeof(stage->own_nodes[0][0]), "%s%u", desc->noiommu ? "noiommu-" : "",
+		 desc->group);
+	snprintf(cdev, sizeof(stage->own_nodes[0][1]), "vfio%u", desc->cdev);
+	return (struct vfio_device_options){
+		.name = names[index],
+		.backend = stage->backend->kind,
+		.group = group,
+		.cdev = cdev,
+		.type1_v1 = stage->backend->type1_v1,
+		.dirty_tracking = stage->backend->dirty_tracking,
+	};
+}
+
+bool stage_try_attach(struct stage *stage, unsigned int index, struct vfio_memory *memory,
+		      const struct vfio_device_options *options, struct vfio_error *error)
+{
+	*error = (struct vfio_error){ 0 };
+	assert_null(stage->devices[index]);
+	stage->devices[index] = vfio_device_attach(stage->vfio, memory, options, error);
+	if (stage->devices[index]) {
+		assert_int_equal(error->code, 0);
+		assert_string_equal(error->message, "");
+		return true;
+	}
+	assert_true(error->code < 0);
+	assert_string_not_equal(error->message, "");
+	return false;
+}
+
+struct vfio_device *stage_attach_to(struct stage *stage, unsigned int index,
+				    struct vfio_memory *memory)
+{
+	struct vfio_device_options options = stage_options(stage, index);
+	struct vfio_error error;
+
+	if (!stage_try_attach(stage, index, memory, &options, &error))
+		fail_msg("%s (%d) %s", error.message, error.code, error.hint);
+	return stage->devices[index];
+}
+
+struct vfio_device *stage_attach(struct stage *stage, unsigned int index)
+{
+	return stage_attach_to(stage, index, stage->memory);
+}
+
+void stage_detach(struct stage *stage, unsigned int index)
+{
+	assert_non_null(stage->devices[index]);
+	vfio_device_detach(stage->devices[index]);
+	stage->devices[index] = NULL;
+}
+
+/* ---- memory ---- */
+
+struct vfio_memory *stage_space(struct stage *stage)
+{
+	struct vfio_memory **place = stage->own_spaces;
+
+	while (*place)
+		place++;
+	assert_true(place < stage->own_spaces + 4);
+	*place = vfio_memory_new(&stage->own_memory_vmm);
+	assert_non_null(*place);
+	return *place;
+}
+
+static struct stage_ram *free_ram(struct stage *stage)
+{
+	for (size_t i = 0; i < STAGE_RAMS; i++) {
+		if (!stage->own_rams[i].memory)
+			return &stage->own_rams[i];
+	}
+	fail_msg("a story has more than %d pieces of memory", STAGE_RAMS);
+	return NULL;
+}
+
+static bool has_memory(enum vfio_memory_kind kind)
+{
+	return kind != VFIO_MEMORY_MMIO && kind != VFIO_MEMORY_IOMMU;
+}
+
+struct stage_ram *stage_add(struct stage *stage, struct vfio_memory *memory,
+			    const struct vfio_memory_region *region)
+{
+	struct stage_ram *ram = free_ram(stage);
+	uint64_t size = region->last - region->start + 1;
+
+	*ram = (struct stage_ram){ .memory = memory, .region = *region };
+	if (!has_memory(region->kind))
+		ram->region.fd = -1;
+	else if (!region->vaddr) {
+		ram->mapped = (size + 65535) & ~UINT64_C(65535);
+		assert_int_equal(stage->raw.mmap(stage->raw.ctx, ram->mapped,
+						 VFAKE_PROT_READ | VFAKE_PROT_WRITE, region->fd, 0,
+						 &ram->region.vaddr),
+				 0);
+	}
+	ram->host = (uint8_t *)(uintptr_t)ram->region.vaddr;
+	stage_ram_in(ram);
+	return ram;
+}
+
+struct stage_ram *stage_ram(struct stage *stage, uint64_t gpa, uint64_t size)
+{
+	struct vfio_memory_region region = { .name = "ram",
+					     .kind = VFIO_MEMORY_RAM,
+					     .start = gpa,
+					     .last = gpa + (size - 1),
+					     .fd = -1 };
+
+	return stage_add(stage, stage->memory, &region);
+}
+
+struct stage_ram *stage_ram_of_file(struct stage *stage, uint64_t gpa, uint64_t size)
+{
+	struct vfio_memory_region region = {
+		.name = "ram", .kind = VFIO_MEMORY_RAM, .start = gpa, .last = gpa + (size - 1)
+	};
+
+	region.fd = stage->raw.memfd(stage->raw.ctx, size);
+	assert_true(region.fd >= 0);
+	return stage_add(stage, stage->memory, &region);
+}
+
+void stage_ram_out(struct stage_ram *ram)
+{
+	assert_true(ram->id);
+	vfio_memory_del(ram->memory, ram->id);
+	ram->id = 0;
+}
+
+void stage_ram_in(struct stage_ram *ram)
+{
+	struct vfio_error error = { 0 };
+
+	assert_false(ram->id);
+	if (!vfio_memory_add(ram->memory, &ram->region, &ram->id, &error))
+		fail_msg("%s (%d)", error.message, error.code);
+	assert_true(ram->id);
+}
+
+void stage_ram_free(struct stage *stage, struct stage_ram *ram)
+{
+	if (ram->id)
+		stage_ram_out(ram);
+	if (ram->mapped)
+		assert_int_equal(stage->raw.munmap(stage->raw.ctx, ram->region.vaddr, ram->mapped),
+				 0);
+	if (ram->mapped && ram->region.fd >= 0)
+		assert_int_equal(stage->raw.close(stage->raw.ctx, ram->region.fd), 0);
+	*ram = (struct stage_ram){ 0 };
+}
