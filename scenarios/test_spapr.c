@@ -4,6 +4,8 @@
  * calls return for random input is in the recordings; here is what those cannot show: charges,
  * bytes in tables, other machines.
  */
+#include <vfake/view.h>
+
 #include "spapr_steps.h"
 
 /* ---- machines and versions ---- */
@@ -388,6 +390,40 @@ static void test_window_shapes(void **state)
 }
 
 /* Levels above the first come when an entry below them is written, and only there. */
+/* A TCE covers no more than a page of the memory behind it. */
+static void test_huge_pages(void **state)
+{
+	struct world *world = *state;
+	struct vfake_task *task = world->task;
+	int container = new_container(world, task, VFIO_SPAPR_TCE_v2_IOMMU, "d0");
+	const uint64_t huge = 2 * MIB, tce = second_window;
+	vfake_addr small = new_memory(task, huge), large, odd;
+	struct vfake_device_view view;
+	struct vfake_target_view target;
+	uint64_t start;
+
+	assert_int_equal(vfake_mmap_huge(task, 8 * huge, 3, huge, &large), 0);
+	assert_int_equal(vfake_mmap_huge(task, huge, 3, 3 * MIB, &odd), -EINVAL);
+	assert_int_equal(vfake_mmap_huge(task, huge, 3, PAGE, &odd), -EINVAL);
+	assert_int_equal(vfake_mmap_huge(task, PAGE, 3, huge, &odd), -EINVAL);
+	assert_int_equal(create(task, container, 21, gib, 1, &start), 0);
+	assert_int_equal(start, tce);
+	assert_int_equal(enrol(task, container, small, huge), 0);
+	assert_int_equal(map(task, container, 3, small, tce, huge), -EINVAL);
+	assert_int_equal(enrol(task, container, large, 4 * huge), 0);
+	assert_int_equal(map(task, container, 3, large + huge, tce, 2 * huge), 0);
+	assert_int_equal(map(task, container, 3, large + PAGE, tce, huge), -EINVAL);
+	/* Where it begins decides as well: this one is a multiple of a system page only. */
+	assert_int_equal(enrol(task, container, large + 4 * huge + PAGE, 2 * huge), 0);
+	assert_int_equal(map(task, container, 3, large + 5 * huge, tce + 4 * huge, huge), -EINVAL);
+	assert_int_equal(vfake_view_device(world->kernel, "d0", &view), 0);
+	assert_int_equal(view.mappings, 2);
+	assert_int_equal(vfake_view_translate(world->kernel, "d0", task, tce + huge + 5, &target),
+			 0);
+	assert_int_equal(target.vaddr, large + 2 * huge + 5);
+	assert_int_equal(unmap(task, container, tce, 2 * huge), 0);
+}
+
 static void test_levels_on_demand(void **state)
 {
 	struct world *world = *state;
@@ -454,6 +490,7 @@ int main(void)
 		TEST(test_withdraw_while_mapped),
 		TEST(test_windows),
 		TEST(test_window_shapes),
+		TEST(test_huge_pages),
 		TEST(test_levels_on_demand),
 		TEST(test_window_charge),
 	};

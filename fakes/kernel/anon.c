@@ -201,13 +201,15 @@ struct vfake_mem *vfake_memfd_mem(struct vfake_file *file)
 
 /* ---- mmap ---- */
 
-static int map_anonymous(struct vfake_task *task, uint64_t len, int prot, uint64_t *addr)
+static int map_anonymous(struct vfake_task *task, uint64_t len, int prot, uint32_t page_shift,
+			 uint64_t *addr)
 {
 	struct vfake_mem *mem = vfake_mem_new(task->kernel, len);
 	int ret;
 
 	if (!mem)
 		return -ENOMEM;
+	mem->page_shift = page_shift;
 	ret = vfake_mm_map(task->mm, mem, 0, len, prot, VFAKE_AREA_ANON, addr);
 	vfake_mem_put(mem);
 	return ret;
@@ -225,13 +227,26 @@ int vfake_mmap(struct vfake_task *task, uint64_t len, int prot, int fd, uint64_t
 		return -ENOMEM;
 	len = (len + page_mask) & ~page_mask;
 	if (fd == -1)
-		return map_anonymous(task, len, prot, addr);
+		return map_anonymous(task, len, prot, task->kernel->page_shift, addr);
 	file = vfake_fd_file(task, fd);
 	if (!file)
 		return -EBADF;
 	if (!file->ops->mmap)
 		return -ENODEV;
 	return file->ops->mmap(file, task, len, prot, offset, addr);
+}
+
+int vfake_mmap_huge(struct vfake_task *task, uint64_t len, int prot, uint64_t page_bytes,
+		    vfake_addr *addr)
+{
+	if (page_bytes <= vfake_page_size(task->kernel) || (page_bytes & (page_bytes - 1)) ||
+	    page_bytes > VFAKE_HUGE_PAGE_MAX)
+		return -EINVAL;
+	if (!len || (len & (page_bytes - 1)) || (prot & ~(VFAKE_PROT_READ | VFAKE_PROT_WRITE)))
+		return -EINVAL;
+	if (len > task->kernel->world.ram_bytes)
+		return -ENOMEM;
+	return map_anonymous(task, len, prot, (uint32_t)__builtin_ctzll(page_bytes), addr);
 }
 
 int vfake_munmap(struct vfake_task *task, vfake_addr addr, uint64_t len)

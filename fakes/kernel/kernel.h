@@ -36,7 +36,7 @@ struct vfio_device;
 struct vfake_pool {
 	size_t size_bytes;
 	size_t slab_bytes; /* of the next slab */
-	void *free; /* the block that was freed last; each leads to the one before */
+	void *free;	   /* the block that was freed last; each leads to the one before */
 	struct vfake_pool_slab *slabs;
 };
 
@@ -47,8 +47,8 @@ struct vfake_kernel {
 	LIST_HEAD(, vfio_device) devices; /* every VFIO device, in the world's order */
 	uint32_t page_shift;
 	bool booted; /* allocations count in the ledger only after the world is built */
-	struct vfake_pool iopt_pages; /* iommufd's areas with their pages */
-	struct vfake_pool map_nodes;  /* nodes of IOVA maps */
+	struct vfake_pool iopt_pages;	   /* iommufd's areas with their pages */
+	struct vfake_pool map_nodes;	   /* nodes of IOVA maps */
 	struct spapr_frames *spapr_frames; /* physical addresses that TCEs hold; NULL for none */
 	struct vfake_task *current; /* whose ioctl runs; for routes that depend on the caller */
 	struct vfake_world world;   /* last, and filled only as far as there are devices */
@@ -83,6 +83,7 @@ static inline uint64_t vfake_page_size(const struct vfake_kernel *kernel)
 struct vfake_mem {
 	struct vfake_kernel *kernel;
 	uint64_t size_bytes;
+	uint32_t page_shift; /* of its pages: the CPU's, or those of huge pages */
 	uint32_t refs;
 	int share_fd; /* -1, or the host's file behind `bytes`, when the program maps them too */
 	bool mmapped; /* `bytes` came from mmap(), not from the heap */

@@ -42,6 +42,7 @@ struct vfake_mem *vfake_mem_new(struct vfake_kernel *kernel, uint64_t size_bytes
 		return NULL;
 	mem->kernel = kernel;
 	mem->size_bytes = size_bytes;
+	mem->page_shift = kernel->page_shift;
 	mem->refs = 1;
 	mem->share_fd = -1;
 	return mem;

@@ -43,13 +43,17 @@ struct spapr_region {
 	struct spapr_region *next;
 	uint64_t user_addr;
 	uint64_t size_bytes;
-	uint64_t used;	 /* registrations, and look-ups that are under way */
-	uint64_t mapped; /* 1 + TCEs that point into it */
+	uint64_t used;	     /* registrations, and look-ups that are under way */
+	uint64_t mapped;     /* 1 + TCEs that point into it */
+	uint32_t page_shift; /* TCEs that point into it cover no more */
 	uint32_t run_count;
 	uint32_t run_space;
 	struct spapr_run *runs; /* by user_addr */
 };
 
+/* Whether the page at @user_addr, which is in the region, is at least of that size. */
+bool spapr_region_has_page(const struct spapr_region *region, uint64_t user_addr,
+			   uint32_t page_shift);
 /* The region of exactly this place and size, used once more, or NULL. */
 struct spapr_region *spapr_region_get(struct vfake_mm *mm, uint64_t addr, uint64_t size_bytes);
 /* Pins and adds: 0, or -errno, or the number of pages when only a part could be pinned. */

@@ -198,13 +198,14 @@ static void fill(const struct spapr_table *table, const struct spapr_stretch *at
 	}
 }
 
-/* Memory from @addr on that TCEs of @table can point to: its region, or NULL. */
-static struct spapr_region *source(const struct vfake_mm *mm, const struct spapr_table *table,
-				   uint64_t addr)
+/* Memory from @addr on that TCEs of @table can point to: 0 with its region, or -errno. */
+static int source(const struct vfake_mm *mm, const struct spapr_table *table, uint64_t addr,
+		  struct spapr_region **region)
 {
-	if (table->page_shift > mm->kernel->page_shift)
-		return NULL;
-	return spapr_region_find(mm, addr, spapr_table_page(table));
+	*region = spapr_region_find(mm, addr, spapr_table_page(table));
+	if (!*region || table->page_shift > (*region)->page_shift)
+		return -EINVAL;
+	return spapr_region_has_page(*region, addr, table->page_shift) ? 0 : -EPERM;
 }
 
 static int map_v2(struct vfake_mm *mm, struct spapr_table *table, uint64_t index, uint64_t addr,
@@ -216,11 +217,11 @@ static int map_v2(struct vfake_mm *mm, struct spapr_table *table, uint64_t index
 
 	for (*done = 0; *done < pages; *done += at.count) {
 		uint64_t user_addr = addr + (*done << table->page_shift);
-		struct spapr_region *region = source(mm, table, user_addr);
+		struct spapr_region *region;
 		uint64_t len, physical;
 
-		ret = -EINVAL;
-		if (!region)
+		ret = source(mm, table, user_addr, &region);
+		if (ret)
 			break;
 		physical = spapr_region_addr(region, user_addr, &len) | permissions;
 		len >>= table->page_shift;

@@ -7,8 +7,9 @@
  * Kept: a process has one list of regions that all its containers share; a region is found again by
  * exactly its address and size; it is pinned writable and charged to RLIMIT_MEMLOCK when it first
  * appears; regions do not overlap, which is judged after pinning; when only a part can be pinned,
- * the count of the pages that could be is the result; a region of no size is ENOMEM. A TCE's
- * page is at most a system page, because huge pages are not modelled.
+ * the count of the pages that could be is the result; a region of no size is ENOMEM. TCEs cover no
+ * more than a page of the memory, nor than place and size of the region are multiples of; a huge
+ * page at its start speaks for the rest of it, and a smaller one behind that is EPERM to map.
  *
  * Kept although it is odd: UNREGISTER_MEMORY of a region that TCEs still point to succeeds, and the
  * region stays in the process's list with nobody to take it back: maps go on finding it, and
@@ -261,6 +262,24 @@ static bool list_fits(const struct vfake_kernel *kernel, uint64_t pages)
 	return pages && pages <= kernel->world.ram_bytes / sizeof(uint64_t);
 }
 
+/* What a TCE into the region can cover, as a shift. */
+static uint32_t widest_tce(const struct vfake_kernel *kernel, const struct spapr_region *region)
+{
+	uint64_t multiple = region->user_addr | region->size_bytes;
+	uint32_t widest = multiple ? (uint32_t)__builtin_ctzll(multiple) : kernel->page_shift;
+	uint32_t page = kernel->page_shift;
+
+	for (uint32_t i = 0; i < region->run_count; i++) {
+		/* A page of the common size leaves in force what a huge one before it said. */
+		if (widest > kernel->page_shift &&
+		    region->runs[i].pin.mem->page_shift > kernel->page_shift)
+			page = region->runs[i].pin.mem->page_shift;
+		if (page < widest)
+			widest = page;
+	}
+	return widest;
+}
+
 long spapr_region_new(struct vfake_mm *mm, struct vfake_task *task, uint64_t addr,
 		      uint64_t size_bytes, struct spapr_region **result)
 {
@@ -282,6 +301,8 @@ long spapr_region_new(struct vfake_mm *mm, struct vfake_task *task, uint64_t add
 	region->used = 1;
 	region->mapped = 1;
 	ret = pin_all(mm, region);
+	if (!ret)
+		region->page_shift = widest_tce(kernel, region);
 	if (!ret && overlaps(mm, addr, size_bytes))
 		ret = -EINVAL;
 	if (ret) {
@@ -324,12 +345,12 @@ struct spapr_region *spapr_region_find(const struct vfake_mm *mm, uint64_t addr,
 	return region;
 }
 
-uint64_t spapr_region_addr(const struct spapr_region *region, uint64_t user_addr, uint64_t *len)
+/* The last run that starts at or before the address. */
+static const struct spapr_run *find_run(const struct spapr_region *region, uint64_t user_addr)
 {
 	uint32_t low = 0, high = region->run_count - 1;
-	const struct spapr_run *run;
 
-	while (low < high) { /* the last run that starts at or before the address */
+	while (low < high) {
 		uint32_t middle = (low + high + 1) / 2;
 
 		if (region->runs[middle].user_addr <= user_addr)
@@ -337,9 +358,21 @@ uint64_t spapr_region_addr(const struct spapr_region *region, uint64_t user_addr
 		else
 			high = middle - 1;
 	}
-	run = &region->runs[low];
+	return &region->runs[low];
+}
+
+uint64_t spapr_region_addr(const struct spapr_region *region, uint64_t user_addr, uint64_t *len)
+{
+	const struct spapr_run *run = find_run(region, user_addr);
+
 	*len = run->pin.len - (user_addr - run->user_addr);
 	return run->addr + (user_addr - run->user_addr);
+}
+
+bool spapr_region_has_page(const struct spapr_region *region, uint64_t user_addr,
+			   uint32_t page_shift)
+{
+	return find_run(region, user_addr)->pin.mem->page_shift >= page_shift;
 }
 
 void spapr_region_unmapped(struct spapr_region *region, uint64_t count)

@@ -160,6 +160,22 @@ enum {
 int vfake_mmap(struct vfake_task *task, uint64_t len, int prot, int fd, uint64_t offset,
 	       vfake_addr *addr);
 
+enum { VFAKE_HUGE_PAGE_MAX = 1 << 30 };
+
+/**
+ * mmap(2) of private anonymous memory in huge pages (MAP_HUGETLB). What shows of their size is that
+ * a TCE may be as large.
+ *
+ * @len:        bytes, a multiple of @page_bytes
+ * @prot:       VFAKE_PROT_*
+ * @page_bytes: of a page: a power of two, larger than the world's pages, 1 GiB at most
+ * @addr:       gets the address
+ *
+ * Returns 0, -EINVAL or -ENOMEM.
+ */
+int vfake_mmap_huge(struct vfake_task *task, uint64_t len, int prot, uint64_t page_bytes,
+		    vfake_addr *addr);
+
 /** munmap(2). Pages that are pinned live on for whoever pinned them. Returns 0, -EINVAL or -ENOMEM.
  */
 int vfake_munmap(struct vfake_task *task, vfake_addr addr, uint64_t len);
