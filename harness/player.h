@@ -60,8 +60,7 @@ int player_step(struct player *player, const struct step *step, const char **why
 /* ---- between player.c and player_ioctl.c ---- */
 
 /*
- * The descriptor or address that a name stands for now; NULL when it was never bound or is
- * closed.
+ * What a name stands for at this step; NULL when it was never bound or is closed.
  */
 const struct player_name *player_find(const struct player *player, const char *name);
 /* Binds a name of the trace. 0, or -EINVAL when there are too many. */

@@ -226,33 +226,19 @@ static void report(struct bench *bench, size_t size, unsigned int domains, const
 		bench_value(bench, "ns per area", row, metric_name[metric], ns[metric]);
 }
 
-/*
- * In random order each call waits for memory several times, whatever the structure: this is what
- * the ordered map and the areas behind it cost then, without a goal.
- */
-static void report_random(struct bench *bench, size_t size, unsigned int domains,
-			  const double *small, const double *large)
-{
-	char table[64], row[32];
-
-	snprintf(table, sizeof(table), "growth from %s to %s areas at random", sizes[0].name,
-		 sizes[size].name);
-	snprintf(row, sizeof(row), "%u page tables", domains);
-	bench_value(bench, table, row, "map", large[MAP] / small[MAP]);
-	bench_value(bench, table, row, "unmap", large[UNMAP] / small[UNMAP]);
-	bench_value(bench, table, row, "both",
-		    (large[MAP] + large[UNMAP]) / (small[MAP] + small[UNMAP]));
-}
-
 static void report_goals(struct bench *bench, unsigned int domains, const double *small,
 			 const double *large)
 {
+	static const char *const call_name[] = {
+		[MAP_UP] = "map up", [UNMAP_UP] = "unmap up", [MAP] = "map", [UNMAP] = "unmap"
+	};
 	char what[64];
 
-	snprintf(what, sizeof(what), "map up, 1M areas against 1K, %u page tables", domains);
-	bench_goal_at_most(bench, what, 4.0, large[MAP_UP] / small[MAP_UP], "x");
-	snprintf(what, sizeof(what), "unmap up, 1M areas against 1K, %u page tables", domains);
-	bench_goal_at_most(bench, what, 4.0, large[UNMAP_UP] / small[UNMAP_UP], "x");
+	for (unsigned int metric = MAP_UP; metric <= UNMAP; metric++) {
+		snprintf(what, sizeof(what), "%s, 1M areas against 1K, %u page tables",
+			 call_name[metric], domains);
+		bench_goal_at_most(bench, what, 4.0, large[metric] / small[metric], "x");
+	}
 	snprintf(what, sizeof(what), "1M unmapped at once against a walk, %u page tables", domains);
 	bench_goal_at_most(bench, what, 3.0, large[ALL] / large[WALK], "x");
 }
@@ -290,8 +276,6 @@ static void run(struct bench *bench)
 			report(bench, size, domains, ns[size][domains]);
 		}
 	}
-	for (unsigned int domains = 0; domains < DOMAINS; domains++)
-		report_random(bench, count - 1, domains, ns[0][domains], ns[count - 1][domains]);
 	for (unsigned int domains = 0; domains < DOMAINS && count == SIZES; domains++)
 		report_goals(bench, domains, ns[0][domains], ns[SIZES - 1][domains]);
 	free(order);
