@@ -64,7 +64,7 @@ static long eventfd_read(struct vfake_file *file, struct vfake_task *task, uint6
 	if (!count)
 		return -EAGAIN;
 	eventfd->count = 0;
-	return vfake_mm_write(task->mm, buf, &count, sizeof(count)) ? -EFAULT : (long)sizeof(count);
+	return vfake_user_write(task, buf, &count, sizeof(count)) ? -EFAULT : (long)sizeof(count);
 }
 
 static long eventfd_write(struct vfake_file *file, struct vfake_task *task, uint64_t buf,
@@ -75,7 +75,7 @@ static long eventfd_write(struct vfake_file *file, struct vfake_task *task, uint
 
 	if (len != sizeof(add))
 		return -EINVAL;
-	if (vfake_mm_read(task->mm, &add, buf, sizeof(add)))
+	if (vfake_user_read(task, &add, buf, sizeof(add)))
 		return -EFAULT;
 	if (add == UINT64_MAX)
 		return -EINVAL;
@@ -93,7 +93,7 @@ static const struct vfake_file_ops eventfd_ops = {
 	.write = eventfd_write,
 };
 
-int vfake_eventfd(struct vfake_task *task)
+int vfake_eventfd_new(struct vfake_task *task)
 {
 	struct vfake_eventfd *eventfd = vfake_alloc(task->kernel, sizeof(*eventfd));
 	int fd;
@@ -107,6 +107,16 @@ int vfake_eventfd(struct vfake_task *task)
 	if (fd < 0)
 		vfake_free(task->kernel, eventfd);
 	return fd;
+}
+
+int vfake_eventfd(struct vfake_task *task)
+{
+	struct vfake_event event = { .task = task, .call = "eventfd", .fd = -1 };
+	int ret = vfake_enter(task, VFAKE_CALL_EVENTFD);
+
+	if (!ret)
+		ret = vfake_eventfd_new(task);
+	return (int)vfake_leave(task->kernel, &event, ret);
 }
 
 struct vfake_eventfd *vfake_eventfd_get(struct vfake_task *task, int fd, int *error)
@@ -134,6 +144,13 @@ void vfake_eventfd_signal(struct vfake_eventfd *eventfd)
 	if (eventfd->count < UINT64_MAX)
 		eventfd->count++;
 	eventfd_wake(eventfd);
+}
+
+bool vfake_eventfd_readable(const struct vfake_file *file)
+{
+	const struct vfake_eventfd *eventfd = file->data;
+
+	return file->ops != &eventfd_ops || eventfd->count;
 }
 
 bool vfake_eventfd_watch(struct vfake_eventfd *eventfd, struct vfake_eventfd_watch *watch)
@@ -177,7 +194,7 @@ static const struct vfake_file_ops memfd_ops = {
 	.mmap = memfd_mmap,
 };
 
-int vfake_memfd(struct vfake_task *task, uint64_t len)
+static int new_memfd(struct vfake_task *task, uint64_t len)
 {
 	uint64_t page_mask = vfake_page_size(task->kernel) - 1;
 	struct vfake_mem *mem;
@@ -194,9 +211,19 @@ int vfake_memfd(struct vfake_task *task, uint64_t len)
 	return fd;
 }
 
+int vfake_memfd(struct vfake_task *task, uint64_t len)
+{
+	struct vfake_event event = { .task = task, .call = "memfd", .fd = -1, .len = len };
+	int ret = vfake_enter(task, VFAKE_CALL_MEMFD);
+
+	if (!ret)
+		ret = new_memfd(task, len);
+	return (int)vfake_leave(task->kernel, &event, ret);
+}
+
 struct vfake_mem *vfake_memfd_mem(struct vfake_file *file)
 {
-	return file->ops == &memfd_ops ? file->data : NULL;
+	return file->ops == &memfd_ops ? file->data : vfake_memory_mem(file);
 }
 
 /* ---- mmap ---- */
@@ -215,7 +242,7 @@ static int map_anonymous(struct vfake_task *task, uint64_t len, int prot, uint32
 	return ret;
 }
 
-int vfake_mmap(struct vfake_task *task, uint64_t len, int prot, int fd, uint64_t offset,
+static int map(struct vfake_task *task, uint64_t len, int prot, int fd, uint64_t offset,
 	       vfake_addr *addr)
 {
 	uint64_t page_mask = vfake_page_size(task->kernel) - 1;
@@ -236,7 +263,22 @@ int vfake_mmap(struct vfake_task *task, uint64_t len, int prot, int fd, uint64_t
 	return file->ops->mmap(file, task, len, prot, offset, addr);
 }
 
-int vfake_mmap_huge(struct vfake_task *task, uint64_t len, int prot, uint64_t page_bytes,
+int vfake_mmap(struct vfake_task *task, uint64_t len, int prot, int fd, uint64_t offset,
+	       vfake_addr *addr)
+{
+	struct vfake_event event = {
+		.task = task, .call = "mmap", .fd = fd, .len = len, .offset = offset
+	};
+	int ret = vfake_enter(task, VFAKE_CALL_MMAP);
+
+	if (!ret)
+		ret = map(task, len, prot, fd, offset, addr);
+	if (!ret)
+		event.addr = *addr;
+	return (int)vfake_leave(task->kernel, &event, ret);
+}
+
+static int map_huge(struct vfake_task *task, uint64_t len, int prot, uint64_t page_bytes,
 		    vfake_addr *addr)
 {
 	if (page_bytes <= vfake_page_size(task->kernel) || (page_bytes & (page_bytes - 1)) ||
@@ -249,9 +291,26 @@ int vfake_mmap_huge(struct vfake_task *task, uint64_t len, int prot, uint64_t pa
 	return map_anonymous(task, len, prot, (uint32_t)__builtin_ctzll(page_bytes), addr);
 }
 
+int vfake_mmap_huge(struct vfake_task *task, uint64_t len, int prot, uint64_t page_bytes,
+		    vfake_addr *addr)
+{
+	struct vfake_event event = { .task = task, .call = "mmap", .fd = -1, .len = len };
+	int ret = vfake_enter(task, VFAKE_CALL_MMAP);
+
+	if (!ret)
+		ret = map_huge(task, len, prot, page_bytes, addr);
+	if (!ret)
+		event.addr = *addr;
+	return (int)vfake_leave(task->kernel, &event, ret);
+}
+
 int vfake_munmap(struct vfake_task *task, vfake_addr addr, uint64_t len)
 {
-	return vfake_mm_unmap(task->mm, addr, len);
+	struct vfake_event event = {
+		.task = task, .call = "munmap", .fd = -1, .addr = addr, .len = len
+	};
+
+	return (int)vfake_leave(task->kernel, &event, vfake_mm_unmap(task->mm, addr, len));
 }
 
 int vfake_poke(struct vfake_task *task, vfake_addr addr, const void *bytes, uint64_t len)

@@ -123,19 +123,19 @@ static long container_check_extension(struct vfake_call *call)
 static int attach_all(struct vfio_container *container, const struct vfio_iommu_driver *driver,
 		      void *iommu, struct vfake_task *task)
 {
-	struct vfio_group *group;
-	int ret;
+	struct vfio_group *group, *last = NULL;
+	int ret = 0;
 
 	TAILQ_FOREACH(group, &container->groups, container_next)
 	{
 		ret = driver->attach_group(iommu, group, task);
 		if (ret)
-			goto unwind;
+			break;
+		last = group;
 	}
-	return 0;
-
-unwind:
-	while ((group = TAILQ_PREV(group, vfio_group_list, container_next)))
+	if (!ret)
+		ret = vfake_fault(task->kernel, VFAKE_FAULT_COMMIT);
+	for (group = last; ret && group; group = TAILQ_PREV(group, vfio_group_list, container_next))
 		driver->detach_group(iommu, group);
 	return ret;
 }
@@ -201,18 +201,26 @@ int vfio_container_attach_group(struct vfio_container *container, struct vfio_gr
 	}
 	if (container->driver) {
 		ret = container->driver->attach_group(container->iommu, group, task);
-		if (ret) {
-			if (!noiommu)
-				vfio_group_release_dma_owner(group);
-			return ret;
-		}
+		if (ret)
+			goto err_owner;
 	}
+	ret = vfake_fault(group->kernel, VFAKE_FAULT_COMMIT);
+	if (ret)
+		goto err_detach;
 	group->container = container;
 	group->container_users = 1;
 	container->noiommu = noiommu;
 	TAILQ_INSERT_HEAD(&container->groups, group, container_next);
 	container_get(container);
 	return 0;
+
+err_detach:
+	if (container->driver)
+		container->driver->detach_group(container->iommu, group);
+err_owner:
+	if (!noiommu)
+		vfio_group_release_dma_owner(group);
+	return ret;
 }
 
 void vfio_group_detach_container(struct vfio_group *group)

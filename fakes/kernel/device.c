@@ -160,7 +160,9 @@ int vfio_device_open_in_group(struct vfio_device *device, struct vfake_task *tas
 	ret = group_open(df, task);
 	if (ret)
 		goto err_free;
-	ret = vfake_fd_new(task, &vfio_device_file_ops, df);
+	ret = vfake_fault(task->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret)
+		ret = vfake_fd_new(task, &vfio_device_file_ops, df);
 	if (ret >= 0)
 		return ret;
 	group_close(df);
@@ -249,17 +251,24 @@ static long bind(struct vfio_device_file *df, struct vfake_call *call)
 	iommufd_ctx_get(df->iommufd);
 	get_kvm(device, df->kvm);
 	ret = vfio_df_open(df, call->task);
-	if (ret) {
-		put_kvm(device);
-		iommufd_ctx_put(df->iommufd);
-		df->iommufd = NULL;
-		return ret;
-	}
+	if (ret)
+		goto err_kvm;
+	ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	if (ret)
+		goto err_close;
 	arg->out_devid = df->devid;
 	device->cdev_opened = true;
 	df->access_granted = true;
 	call->undo = undo_bind;
 	return 0;
+
+err_close:
+	vfio_df_close(df);
+err_kvm:
+	put_kvm(device);
+	iommufd_ctx_put(df->iommufd);
+	df->iommufd = NULL;
+	return ret;
 }
 
 static long device_bind_iommufd(struct vfake_call *call)
@@ -329,18 +338,36 @@ int vfio_check_feature(uint32_t flags, uint64_t data_len, uint32_t supported, ui
 	return data_len < min_bytes ? -EINVAL : 1;
 }
 
+/* Features that prepare something have their commit point where that is done. */
+static bool feature_commits_itself(uint32_t flags)
+{
+	switch (flags & (VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_PROBE)) {
+	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
+	case VFIO_DEVICE_FEATURE_DMA_BUF:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static long device_feature(struct vfake_call *call)
 {
 	const struct vfio_device_feature *arg = call->arg;
 	struct vfio_device *device = vfio_call_device(call);
 	uint32_t known = VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_SET |
 			 VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_PROBE;
+	int ret = 0;
 
 	if (arg->flags & ~known)
 		return -EINVAL;
 	if (!(arg->flags & VFIO_DEVICE_FEATURE_PROBE) && (arg->flags & VFIO_DEVICE_FEATURE_SET) &&
 	    (arg->flags & VFIO_DEVICE_FEATURE_GET))
 		return -EINVAL;
+	if (!feature_commits_itself(arg->flags))
+		ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	if (ret)
+		return ret;
 	return device->ops->feature(device, call, arg->flags, call->uarg + sizeof(*arg),
 				    call->size_bytes - sizeof(*arg));
 }

@@ -15,6 +15,11 @@
  */
 #include <string.h>
 
+#include <uapi/iommufd.h>
+#include <uapi/kvm.h>
+#include <uapi/vfio.h>
+#include <uapi/vfio_iommu.h>
+
 #include "kernel.h"
 
 static const vfake_handler *const handler_tables[UAPI_WHERE_COUNT] = {
@@ -42,17 +47,32 @@ bool vfake_implements(int where, uint32_t number)
 	if (where < 0 || where >= UAPI_WHERE_COUNT)
 		return false;
 	row = uapi_find((enum uapi_where)where, number);
-	return row && handler_of(row);
+	/* Messages are answered by who serves the device: fakes/peer. */
+	return row && (where == UAPI_ON_USER || handler_of(row));
+}
+
+int vfake_user_read(struct vfake_task *task, void *to, uint64_t from, uint64_t len)
+{
+	int ret = vfake_fault(task->kernel, VFAKE_FAULT_COPYIN);
+
+	return ret ? ret : vfake_mm_read(task->mm, to, from, len);
+}
+
+int vfake_user_write(struct vfake_task *task, uint64_t to, const void *from, uint64_t len)
+{
+	int ret = vfake_fault(task->kernel, VFAKE_FAULT_COPYOUT);
+
+	return ret ? ret : vfake_mm_write(task->mm, to, from, len);
 }
 
 int vfake_copy_in(struct vfake_call *call, void *to, uint64_t from, uint64_t len)
 {
-	return vfake_mm_read(call->task->mm, to, from, len);
+	return vfake_user_read(call->task, to, from, len);
 }
 
 int vfake_copy_out(struct vfake_call *call, uint64_t to, const void *from, uint64_t len)
 {
-	return vfake_mm_write(call->task->mm, to, from, len);
+	return vfake_user_write(call->task, to, from, len);
 }
 
 /* A caller built against newer headers may pass a longer struct, if what this kernel does not know
@@ -120,7 +140,7 @@ static long copy_in_argsz(struct vfake_call *call)
 		return -EINVAL;
 	if (call->size_bytes < known)
 		known = call->size_bytes;
-	if (known > min && vfake_copy_in(call, rest, call->uarg + min, known - min))
+	if (known > min && vfake_mm_read(call->task->mm, rest, call->uarg + min, known - min))
 		memset(rest, 0, known - min);
 	return 0;
 }
@@ -175,16 +195,79 @@ static long copy_out_struct(struct vfake_call *call)
 	return vfake_copy_out(call, call->uarg, call->arg, len);
 }
 
-static long run(struct vfake_call *call, vfake_handler handler)
+/* What the watcher sees as the argument, before the handler works on it. */
+static void note_in(struct vfake_call *call, struct vfake_event *event)
+{
+	size_t bytes = call->row->arg ? call->row->arg->size_bytes : call->size_bytes;
+
+	if (!call->kernel->faults.watch || !call->size_bytes)
+		return;
+	event->in = memcpy(call->before, call->arg, bytes);
+}
+
+/*
+ * Rows whose handlers prepare something that a failure takes back: they come by the commit point
+ * themselves, when all is ready. For the others it is before the handler. test_fault.c sees that
+ * each row's call comes by it.
+ */
+static const struct {
+	uint8_t where;
+	uint32_t number;
+} commit_themselves[] = {
+	{ UAPI_ON_CONTAINER, VFIO_SET_IOMMU },
+	{ UAPI_ON_TYPE1, VFIO_IOMMU_MAP_DMA },
+	{ UAPI_ON_TYPE1, VFIO_IOMMU_UNMAP_DMA },
+	{ UAPI_ON_SPAPR, VFIO_IOMMU_SPAPR_REGISTER_MEMORY },
+	{ UAPI_ON_SPAPR, VFIO_IOMMU_SPAPR_TCE_CREATE },
+	{ UAPI_ON_GROUP, VFIO_GROUP_SET_CONTAINER },
+	{ UAPI_ON_GROUP, VFIO_GROUP_GET_DEVICE_FD },
+	{ UAPI_ON_DEVICE, VFIO_DEVICE_SET_IRQS },
+	{ UAPI_ON_DEVICE, VFIO_DEVICE_FEATURE },
+	{ UAPI_ON_DEVICE, VFIO_DEVICE_BIND_IOMMUFD },
+	{ UAPI_ON_DEVICE, VFIO_DEVICE_ATTACH_IOMMUFD_PT },
+	{ UAPI_ON_IOMMUFD, VFIO_IOMMU_MAP_DMA },
+	{ UAPI_ON_IOMMUFD, IOMMU_IOAS_MAP },
+	{ UAPI_ON_IOMMUFD, IOMMU_IOAS_MAP_FILE },
+	{ UAPI_ON_IOMMUFD, IOMMU_IOAS_COPY },
+	{ UAPI_ON_IOMMUFD, IOMMU_HWPT_ALLOC },
+	{ UAPI_ON_KVM_VM, KVM_CREATE_DEVICE },
+	{ UAPI_ON_KVM_DEVICE, KVM_SET_DEVICE_ATTR },
+};
+
+static bool commits_itself(const struct uapi_ioctl *row)
+{
+	for (size_t i = 0; i < sizeof(commit_themselves) / sizeof(commit_themselves[0]); i++) {
+		if (commit_themselves[i].where == row->where &&
+		    commit_themselves[i].number == row->number)
+			return true;
+	}
+	return false;
+}
+
+static int commit_before(const struct vfake_call *call)
+{
+	struct vfake_kernel *kernel = call->kernel;
+
+	if (!kernel->faults.hook || commits_itself(call->row))
+		return 0;
+	return vfake_fault_ask(kernel, VFAKE_FAULT_COMMIT);
+}
+
+static long run(struct vfake_call *call, vfake_handler handler, struct vfake_event *event)
 {
 	const struct uapi_ioctl *row = call->row;
 	long ret = copy_in_argument(call);
 
+	if (ret)
+		return ret;
+	note_in(call, event);
+	ret = check_flags(call);
 	if (!ret)
-		ret = check_flags(call);
+		ret = commit_before(call);
 	if (ret)
 		return ret;
 	ret = handler(call);
+	event->out = call->arg;
 	if (!row->arg || !(row->arg->dirs & UAPI_OUT) || (ret < 0 && !call->respond) ||
 	    call->silent)
 		return ret;
@@ -195,70 +278,112 @@ static long run(struct vfake_call *call, vfake_handler handler)
 	return -EFAULT;
 }
 
-long vfake_ioctl(struct vfake_task *task, int fd, uint32_t number, vfake_addr arg)
+/* The rest of an ioctl on a file that is open; @event gets what can be told of it. */
+static long do_ioctl(struct vfake_call *call, uint32_t number, struct vfake_event *event)
 {
-	struct vfake_file *file = vfake_fd_file(task, fd);
-	uint64_t copy[VFAKE_ARG_MAX / sizeof(uint64_t)];
-	struct vfake_call call = {
-		.kernel = task->kernel, .task = task, .file = file, .uarg = arg, .arg = copy
-	};
+	struct vfake_kernel *kernel = call->kernel;
+	struct vfake_file *file = call->file;
 	vfake_handler handler;
 	long ret = -ENOTTY;
 
-	if (!file)
-		return -EBADF;
-	task->kernel->current = task;
-	call.row = file->ops->route ? file->ops->route(file, number, &ret) : NULL;
-	if (!call.row)
+	kernel->current = call->task;
+	call->row = file->ops->route ? file->ops->route(file, number, &ret) : NULL;
+	if (!call->row)
 		return ret;
-	handler = handler_of(call.row);
+	event->row = call->row;
+	handler = handler_of(call->row);
 	if (!handler)
 		return -ENOTTY;
-	if (call.row->arg)
-		memset(copy, 0, call.row->arg->size_bytes);
+	if (kernel->faults.hook && !call->task->spared)
+		kernel->faults.points = vfake_row_points(call->row);
+	ret = vfake_fault(kernel, VFAKE_FAULT_ENTRY);
+	if (ret)
+		return ret;
+	if (call->row->arg)
+		memset(call->arg, 0, call->row->arg->size_bytes);
 	/* A handler may drop the last descriptor of its own file; the call keeps it alive to the
 	 * end. */
 	vfake_file_get(file);
-	ret = run(&call, handler);
+	ret = run(call, handler, event);
 	vfake_file_put(file);
 	return ret;
 }
 
+long vfake_ioctl(struct vfake_task *task, int fd, uint32_t number, vfake_addr arg)
+{
+	uint64_t copy[VFAKE_ARG_MAX / sizeof(uint64_t)];
+	uint64_t before[VFAKE_ARG_MAX / sizeof(uint64_t)];
+	struct vfake_event event = {
+		.task = task, .call = "ioctl", .fd = fd, .request = number, .arg = arg
+	};
+	struct vfake_call call = {
+		.kernel = task->kernel,
+		.task = task,
+		.file = vfake_fd_file(task, fd),
+		.uarg = arg,
+		.arg = copy,
+		.before = before,
+	};
+	long ret = call.file ? do_ioctl(&call, number, &event) : -EBADF;
+
+	return vfake_leave(task->kernel, &event, ret);
+}
+
+/* ---- read and write ---- */
+
 long vfake_read(struct vfake_task *task, int fd, vfake_addr buf, uint64_t len)
 {
+	struct vfake_event event = {
+		.task = task, .call = "read", .fd = fd, .addr = buf, .len = len
+	};
 	struct vfake_file *file = vfake_fd_file(task, fd);
+	long ret = file ? vfake_enter(task, VFAKE_CALL_READ) : -EBADF;
 
-	if (!file)
-		return -EBADF;
-	return file->ops->read ? file->ops->read(file, task, buf, len) : -EINVAL;
+	if (!ret)
+		ret = file->ops->read ? file->ops->read(file, task, buf, len) : -EINVAL;
+	return vfake_leave(task->kernel, &event, ret);
 }
 
 long vfake_write(struct vfake_task *task, int fd, vfake_addr buf, uint64_t len)
 {
+	struct vfake_event event = {
+		.task = task, .call = "write", .fd = fd, .addr = buf, .len = len
+	};
 	struct vfake_file *file = vfake_fd_file(task, fd);
+	long ret = file ? vfake_enter(task, VFAKE_CALL_WRITE) : -EBADF;
 
-	if (!file)
-		return -EBADF;
-	return file->ops->write ? file->ops->write(file, task, buf, len) : -EINVAL;
+	if (!ret)
+		ret = file->ops->write ? file->ops->write(file, task, buf, len) : -EINVAL;
+	return vfake_leave(task->kernel, &event, ret);
 }
 
 long vfake_pread(struct vfake_task *task, int fd, vfake_addr buf, uint64_t len, uint64_t offset)
 {
+	struct vfake_event event = {
+		.task = task, .call = "pread", .fd = fd, .addr = buf, .len = len, .offset = offset
+	};
 	struct vfake_file *file = vfake_fd_file(task, fd);
+	long ret = file ? vfake_enter(task, VFAKE_CALL_PREAD) : -EBADF;
 
-	if (!file)
-		return -EBADF;
-	return file->ops->pread ? file->ops->pread(file, task, buf, len, offset) : -EINVAL;
+	if (!ret)
+		ret = file->ops->pread ? file->ops->pread(file, task, buf, len, offset) : -EINVAL;
+	return vfake_leave(task->kernel, &event, ret);
 }
 
 long vfake_pwrite(struct vfake_task *task, int fd, vfake_addr buf, uint64_t len, uint64_t offset)
 {
+	struct vfake_event event = {
+		.task = task, .call = "pwrite", .fd = fd, .addr = buf, .len = len, .offset = offset
+	};
 	struct vfake_file *file = vfake_fd_file(task, fd);
+	long ret = file ? vfake_enter(task, VFAKE_CALL_PWRITE) : -EBADF;
 
-	if (!file)
-		return -EBADF;
-	return file->ops->pwrite ? file->ops->pwrite(file, task, buf, len, offset) : -EINVAL;
+	if (!ret)
+		ret = file->ops->pwrite ? file->ops->pwrite(file, task, buf, len, offset) : -EINVAL;
+	return vfake_leave(task->kernel, &event, ret);
 }
+
+/* ---- open ---- */
 
 /* The number behind @prefix when the path is @prefix and a canonical decimal number; -1 otherwise.
  */
@@ -279,7 +404,7 @@ static int64_t node_number(const char *path, const char *prefix)
 	return number;
 }
 
-int vfake_open(struct vfake_task *task, const char *path)
+static int open_node(struct vfake_task *task, const char *path)
 {
 	int64_t number;
 
@@ -299,4 +424,14 @@ int vfake_open(struct vfake_task *task, const char *path)
 	if (number >= 0)
 		return vfake_group_open(task, (uint32_t)number, false);
 	return -ENOENT;
+}
+
+int vfake_open(struct vfake_task *task, const char *path)
+{
+	struct vfake_event event = { .task = task, .call = "open", .fd = -1, .path = path };
+	int ret = vfake_enter(task, VFAKE_CALL_OPEN);
+
+	if (!ret)
+		ret = open_node(task, path);
+	return (int)vfake_leave(task->kernel, &event, ret);
 }

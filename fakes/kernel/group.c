@@ -103,6 +103,7 @@ static long group_set_container(struct vfake_call *call)
 	struct iommufd_ctx *iommufd;
 	struct vfake_file *file;
 	int32_t fd;
+	int ret;
 
 	memcpy(&fd, call->arg, sizeof(fd));
 	file = vfake_fd_file(call->task, fd);
@@ -114,7 +115,10 @@ static long group_set_container(struct vfake_call *call)
 	if (container)
 		return vfio_container_attach_group(container, group, call->task);
 	iommufd = iommufd_ctx_from_file(file);
-	return iommufd ? set_iommufd(group, iommufd) : -EBADFD;
+	if (!iommufd)
+		return -EBADFD;
+	ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	return ret ? ret : set_iommufd(group, iommufd);
 }
 
 static void drop_iommufd(struct vfio_group *group)
@@ -159,10 +163,12 @@ static int copy_name(struct vfake_call *call, char *name, size_t size_bytes)
 {
 	uint64_t page = vfake_page_size(call->kernel);
 
+	if (vfake_fault(call->kernel, VFAKE_FAULT_COPYIN))
+		return -EFAULT;
 	for (uint64_t i = 0; i < page; i++) {
 		char c;
 
-		if (vfake_copy_in(call, &c, call->uarg + i, 1))
+		if (vfake_mm_read(call->task->mm, &c, call->uarg + i, 1))
 			return -EFAULT;
 		if (i < size_bytes)
 			name[i] = c;

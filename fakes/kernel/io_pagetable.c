@@ -3,12 +3,11 @@
  * The table of an IOAS: which IOVA leads to which pages.
  *
  * Imitates the first half of drivers/iommu/iommufd/io_pagetable.c of Linux 7.2; the other half is
- * io_pagetable_domain.c.
+ * io_pagetable_domain.c, and io_pagetable_area.c has the areas.
  *
  * Kept: an area never overlaps another or a reservation; a map is all or nothing; an unmap takes
  * whole areas only, in ascending order, and what it took stays taken when it meets one that sticks
- * out; a copy needs areas without a gap and may begin and end inside one; areas are split for the
- * container calls only, and not where the hardware could have large pages.
+ * out; a copy needs areas without a gap and may begin and end inside one.
  *
  * An IOVA that the caller leaves open is the first that fits in a gap: of the allowed IOVAs, or,
  * when no list was given, of all but the first and the last page. In each gap there is one
@@ -48,24 +47,20 @@ void iopt_destroy(struct io_pagetable *iopt)
 
 /* ---- look-ups ---- */
 
-static struct iopt_area *area_of(const struct vfake_iova_range *range)
-{
-	return (struct iopt_area *)(uintptr_t)range->value;
-}
-
 struct iopt_area *iopt_area_find(const struct io_pagetable *iopt, uint64_t iova)
 {
 	struct vfake_iova_range range;
 
-	return vfake_iova_map_find(&iopt->areas, iova, &range) ? area_of(&range) : NULL;
+	return vfake_iova_map_find(&iopt->areas, iova, &range) ? iopt_area_of(&range) : NULL;
 }
 
 struct iopt_area *iopt_area_first(const struct io_pagetable *iopt, uint64_t start, uint64_t last)
 {
 	struct vfake_iova_range range;
 
-	return vfake_iova_map_first_overlap(&iopt->areas, start, last, &range) ? area_of(&range)
-									       : NULL;
+	return vfake_iova_map_first_overlap(&iopt->areas, start, last, &range)
+		       ? iopt_area_of(&range)
+		       : NULL;
 }
 
 static const struct iopt_reserved *first_reserved(const struct io_pagetable *iopt, uint64_t start,
@@ -96,13 +91,6 @@ bool iopt_next_usable(const struct io_pagetable *iopt, uint64_t from, struct vfa
 	reserved = first_reserved(iopt, from, UINT64_MAX);
 	*range = (struct vfake_range){ from, reserved ? reserved->start - 1 : UINT64_MAX };
 	return true;
-}
-
-/* Byte of the pages that @iova of the area leads to. */
-static uint64_t start_byte(const struct iopt_area *area, uint64_t iova)
-{
-	return (iova - area->iova) + area->page_offset +
-	       (area->first << area->iopt->kernel->page_shift);
 }
 
 /* ---- choosing an IOVA ---- */
@@ -259,12 +247,11 @@ static int check_iova(const struct io_pagetable *iopt, uint64_t iova, uint64_t l
 	return iopt_area_first(iopt, iova, last) ? -EEXIST : 0;
 }
 
-/* Makes an area of the slice and puts it into the table. It holds no pages yet. */
-static int insert_area(struct io_pagetable *iopt, struct iopt_slice *slice, uint64_t iova, int prot)
+/* Makes an area of the slice. It holds no pages yet, and no map knows it. */
+static int make_area(struct io_pagetable *iopt, struct iopt_slice *slice, uint64_t iova, int prot)
 {
 	uint64_t page_mask = vfake_page_size(iopt->kernel) - 1;
 	struct iopt_area *area;
-	int ret;
 
 	if ((prot & VFAKE_IOMMU_WRITE) && !slice->pages->writable)
 		return -EPERM;
@@ -280,22 +267,8 @@ static int insert_area(struct io_pagetable *iopt, struct iopt_slice *slice, uint
 	area->last = (slice->start_byte + slice->length - 1) >> iopt->kernel->page_shift;
 	area->page_offset = (uint32_t)(slice->start_byte & page_mask);
 	area->prot = (uint8_t)prot;
-	ret = vfake_iova_map_insert(&iopt->areas, area->iova, area->last_iova, (uintptr_t)area);
-	if (ret) {
-		iopt_area_free(area);
-		return ret;
-	}
 	slice->area = area;
 	return 0;
-}
-
-static void remove_area(struct iopt_area *area)
-{
-	struct io_pagetable *iopt = area->iopt;
-
-	vfake_iova_map_erase(&iopt->areas, area->iova, NULL);
-	iopt->hint.valid = false;
-	iopt_area_free(area);
 }
 
 static int choose_iova(struct io_pagetable *iopt, const struct iopt_slice *first, uint64_t length,
@@ -314,7 +287,7 @@ static int fill_slice(struct io_pagetable *iopt, struct iopt_slice *slice)
 	return TAILQ_EMPTY(&iopt->domains) ? 0 : iopt_area_fill(slice->area);
 }
 
-static void undo_slices(struct iopt_slices *slices)
+static void undo_slices(struct io_pagetable *iopt, struct iopt_slices *slices)
 {
 	struct iopt_slice *slice;
 
@@ -322,10 +295,12 @@ static void undo_slices(struct iopt_slices *slices)
 	{
 		if (!slice->area)
 			continue;
+		iopt_erase_area(slice->area);
 		iopt_area_unfill(slice->area);
-		remove_area(slice->area);
+		iopt_area_free(slice->area);
 		slice->area = NULL;
 	}
+	iopt->hint.valid = false;
 }
 
 int iopt_map_slices(struct io_pagetable *iopt, struct iopt_slices *slices, uint64_t length,
@@ -339,7 +314,7 @@ int iopt_map_slices(struct io_pagetable *iopt, struct iopt_slices *slices, uint6
 	{
 		if (ret)
 			break;
-		ret = insert_area(iopt, slice, at, prot);
+		ret = make_area(iopt, slice, at, prot);
 		at += slice->length;
 	}
 	TAILQ_FOREACH(slice, slices, next)
@@ -348,8 +323,16 @@ int iopt_map_slices(struct io_pagetable *iopt, struct iopt_slices *slices, uint6
 			break;
 		ret = fill_slice(iopt, slice);
 	}
+	if (!ret)
+		ret = vfake_fault(iopt->kernel, VFAKE_FAULT_COMMIT);
+	TAILQ_FOREACH(slice, slices, next)
+	{
+		if (ret)
+			break;
+		ret = iopt_insert_area(slice->area);
+	}
 	if (ret) {
-		undo_slices(slices);
+		undo_slices(iopt, slices);
 		return ret;
 	}
 	TAILQ_FOREACH(slice, slices, next)
@@ -364,8 +347,8 @@ int iopt_map_pages(struct iommufd_ctx *ictx, struct io_pagetable *iopt, struct i
 	struct iopt_slices slices = TAILQ_HEAD_INITIALIZER(slices);
 	int ret;
 
-	if (ictx->account_mode == IOPT_ACCOUNT_MM && pages->account_mode == IOPT_ACCOUNT_USER)
-		pages->account_mode = IOPT_ACCOUNT_MM;
+	if (ictx->account_mode == IOPT_ACCOUNT_MM && pages->payer.mode == IOPT_ACCOUNT_USER)
+		pages->payer.mode = IOPT_ACCOUNT_MM;
 	TAILQ_INSERT_HEAD(&slices, &slice, next);
 	ret = iopt_map_slices(iopt, &slices, length, prot, fixed, iova);
 	if (ret)
@@ -387,7 +370,7 @@ void iopt_free_slices(struct io_pagetable *iopt, struct iopt_slices *slices)
 	}
 }
 
-static int add_slice(struct iopt_slices *slices, const struct iopt_area *area, uint64_t iova,
+static int add_slice(struct iopt_slices *slices, struct iopt_area *area, uint64_t iova,
 		     uint64_t last)
 {
 	struct iopt_slice *slice = vfake_alloc(area->iopt->kernel, sizeof(*slice));
@@ -396,7 +379,8 @@ static int add_slice(struct iopt_slices *slices, const struct iopt_area *area, u
 		return -ENOMEM;
 	slice->pages = area->pages;
 	slice->pages->refs++;
-	slice->start_byte = start_byte(area, iova);
+	iopt_renew_origin(area);
+	slice->start_byte = iopt_start_byte(area, iova);
 	slice->length = last - iova + 1;
 	TAILQ_INSERT_TAIL(slices, slice, next);
 	return 0;
@@ -413,7 +397,7 @@ int iopt_get_slices(struct io_pagetable *iopt, uint64_t iova, uint64_t length,
 	if (last < iova)
 		return -EOVERFLOW;
 	for (;;) {
-		const struct iopt_area *area = iopt_area_find(iopt, iova);
+		struct iopt_area *area = iopt_area_find(iopt, iova);
 		uint64_t end;
 
 		if (!area) {
@@ -435,34 +419,25 @@ int iopt_get_slices(struct io_pagetable *iopt, uint64_t iova, uint64_t length,
 
 enum { AREAS_AHEAD = 8 };
 
-/* The area itself comes last: its memory may still be on its way. */
-static void drop_area(struct io_pagetable *iopt, const struct vfake_iova_range *range)
-{
-	struct iommufd_hwpt *hwpt;
-
-	TAILQ_FOREACH(hwpt, &iopt->domains, in)
-	iopt_dirty_forget(hwpt, range->start, range->last);
-	vfake_iova_map_erase(&iopt->areas, range->start, NULL);
-	iopt->hint.valid = false;
-	iopt_area_release(area_of(range));
-}
-
 static int unmap_range(struct io_pagetable *iopt, uint64_t start, uint64_t last, uint64_t *unmapped)
 {
 	struct vfake_iova_range range;
+	struct iommufd_hwpt *hwpt;
+	int ret;
 
 	*unmapped = 0;
-	while (vfake_iova_map_first_overlap(&iopt->areas, start, last, &range)) {
-		if (range.start < start || range.last > last)
-			return -ENOENT;
-		iopt_area_prefetch(area_of(&range));
+	while (!(ret = vfake_iova_map_take(&iopt->areas, start, last, &range))) {
+		iopt_prefetch_range(&range);
+		iopt->hint.valid = false;
 		*unmapped += range.last - range.start + 1;
-		drop_area(iopt, &range);
+		TAILQ_FOREACH(hwpt, &iopt->domains, in)
+		iopt_dirty_forget(hwpt, range.start, range.last);
+		iopt_release_range(iopt, &range);
 		if (range.last >= last)
-			break;
+			return 0;
 		start = range.last + 1;
 	}
-	return 0;
+	return ret == -EBUSY ? -ENOENT : 0;
 }
 
 int iopt_unmap(struct io_pagetable *iopt, uint64_t iova, uint64_t length, uint64_t *unmapped)
@@ -489,108 +464,18 @@ int iopt_unmap_all(struct io_pagetable *iopt, uint64_t *unmapped)
 	TAILQ_FOREACH(hwpt, &iopt->domains, in)
 	iopt_dirty_forget(hwpt, 0, UINT64_MAX);
 	for (int i = 0; i < AREAS_AHEAD && vfake_iova_cursor_get(&ahead, &range); i++) {
-		iopt_area_prefetch(area_of(&range));
+		iopt_prefetch_range(&range);
 		vfake_iova_cursor_next(&ahead);
 	}
 	for (; vfake_iova_cursor_get(&at, &range); vfake_iova_cursor_next(&at)) {
-		struct iopt_area *area = area_of(&range);
-
+		*unmapped += range.last - range.start + 1;
+		iopt_release_range(iopt, &range);
 		if (vfake_iova_cursor_get(&ahead, &range)) {
-			iopt_area_prefetch(area_of(&range));
+			iopt_prefetch_range(&range);
 			vfake_iova_cursor_next(&ahead);
 		}
-		*unmapped += area->last_iova - area->iova + 1;
-		iopt_area_release(area);
 	}
 	vfake_iova_map_destroy(&iopt->areas);
 	iopt->hint.valid = false;
 	return 0;
-}
-
-/* ---- splitting ---- */
-
-static int may_split(const struct iopt_area *area, uint64_t new_start)
-{
-	const struct io_pagetable *iopt = area->iopt;
-
-	if (area->pages->type == IOPT_DMABUF)
-		return -EOPNOTSUPP;
-	if ((new_start | start_byte(area, new_start)) & (iopt->iova_alignment - 1))
-		return -EINVAL;
-	return area->filled && !iopt->disable_large_pages ? -EINVAL : 0;
-}
-
-/* A range next to the only one: it keeps the map from giving back its last node. 0 or -ENOMEM. */
-static int hold_node(struct io_pagetable *iopt, const struct iopt_area *area, uint64_t *at)
-{
-	*at = area->iova ? area->iova - 1 : area->last_iova + 1;
-	if (vfake_iova_map_count(&iopt->areas) > 1)
-		return 0;
-	return vfake_iova_map_insert(&iopt->areas, *at, *at, 0);
-}
-
-/*
- * Two ranges for one. Erasing never fails and leaves room for one range, so what is put back when
- * there is no memory for the second half finds its place.
- */
-static int split_range(struct io_pagetable *iopt, struct iopt_area *left, struct iopt_area *right)
-{
-	bool alone = vfake_iova_map_count(&iopt->areas) == 1;
-	uint64_t holder;
-	int ret = hold_node(iopt, left, &holder);
-
-	if (ret)
-		return ret;
-	vfake_iova_map_erase(&iopt->areas, left->iova, NULL);
-	ret = vfake_iova_map_insert(&iopt->areas, right->iova, right->last_iova, (uintptr_t)right);
-	if (!ret) {
-		ret = vfake_iova_map_insert(&iopt->areas, left->iova, right->iova - 1,
-					    (uintptr_t)left);
-		if (ret)
-			vfake_iova_map_erase(&iopt->areas, right->iova, NULL);
-	}
-	if (ret)
-		vfake_warn_on(iopt->kernel,
-			      vfake_iova_map_insert(&iopt->areas, left->iova, left->last_iova,
-						    (uintptr_t)left) != 0);
-	if (alone)
-		vfake_iova_map_erase(&iopt->areas, holder, NULL);
-	return ret;
-}
-
-static int split_area(struct iopt_area *area, uint64_t last_of_left)
-{
-	struct io_pagetable *iopt = area->iopt;
-	struct iopt_area *right = iopt_area_new(area->pages);
-	uint64_t byte = start_byte(area, last_of_left + 1);
-	int ret;
-
-	if (!right)
-		return -ENOMEM;
-	*right = *area;
-	right->iova = last_of_left + 1;
-	right->first = byte >> iopt->kernel->page_shift;
-	right->page_offset = (uint32_t)(byte & (vfake_page_size(iopt->kernel) - 1));
-	ret = area->filled ? iopt_pages_cut(area->pages, right->first) : 0;
-	if (!ret)
-		ret = split_range(iopt, area, right);
-	if (ret) {
-		iopt_area_free(right);
-		return ret;
-	}
-	area->last = (byte - 1) >> iopt->kernel->page_shift;
-	area->last_iova = last_of_left;
-	area->pages->refs++;
-	return 0;
-}
-
-int iopt_cut(struct io_pagetable *iopt, uint64_t iova)
-{
-	struct iopt_area *area = iopt_area_find(iopt, iova);
-	int ret;
-
-	if (!area || iova == area->iova || iova == area->last_iova)
-		return 0;
-	ret = may_split(area, iova + 1);
-	return ret ? ret : split_area(area, iova);
 }

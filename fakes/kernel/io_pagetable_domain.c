@@ -157,8 +157,10 @@ static void unfill_before(struct io_pagetable *iopt, const struct iopt_area *end
 {
 	struct iopt_area *area = NULL;
 
-	while ((area = area_after(iopt, area)) && area != end)
+	while ((area = area_after(iopt, area)) && area != end) {
 		iopt_area_unfill(area);
+		iopt_renew_origin(area);
+	}
 }
 
 /* The first page table pins all areas; another finds them pinned. */
@@ -175,6 +177,7 @@ static int fill_areas(struct io_pagetable *iopt)
 			unfill_before(iopt, area);
 			return ret;
 		}
+		iopt_renew_origin(area);
 	}
 	return 0;
 }

@@ -250,20 +250,25 @@ static int attach_to(struct attach *attach, bool first, struct iommufd_device *i
 		return -ENOMEM;
 	if (reserves)
 		ret = reserve(hwpt, idev);
-	if (!ret && first) {
+	if (ret)
+		goto err_free;
+	ret = vfake_fault(idev->ictx->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret && first)
 		ret = set_domain(hwpt, idev->igroup, attach->pasid);
-		if (ret && reserves)
-			iopt_unreserve(&hwpt->ioas->iopt, idev);
-	}
-	if (ret) {
-		vfake_free(idev->ictx->kernel, attached);
-		return ret;
-	}
+	if (ret)
+		goto err_unreserve;
 	attach->hwpt = hwpt;
 	attached->idev = idev;
 	LIST_INSERT_HEAD(&attach->devices, attached, next);
 	hwpt->obj.users++;
 	return 0;
+
+err_unreserve:
+	if (reserves)
+		iopt_unreserve(&hwpt->ioas->iopt, idev);
+err_free:
+	vfake_free(idev->ictx->kernel, attached);
+	return ret;
 }
 
 int iommufd_device_do_attach(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hwpt *hwpt)
@@ -349,12 +354,18 @@ static int do_replace(struct iommufd_device *idev, uint32_t pasid, struct iommuf
 	if (!attach || !find_attached(attach, idev))
 		return -EINVAL;
 	if (attach->hwpt == hwpt)
-		return 0;
+		return vfake_fault(idev->ictx->kernel, VFAKE_FAULT_COMMIT);
 	moves = pasid == IOMMUFD_NO_PASID && attach->hwpt->ioas != hwpt->ioas;
 	if (moves)
 		ret = reserve_all(attach, hwpt);
 	if (ret)
 		return ret;
+	ret = vfake_fault(idev->ictx->kernel, VFAKE_FAULT_COMMIT);
+	if (ret) {
+		if (moves)
+			unreserve_all(attach, hwpt->ioas);
+		return ret;
+	}
 	ret = set_domain(hwpt, idev->igroup, pasid);
 	if (ret) {
 		/* As Linux does it: also those of the old page table go, when it is on the same

@@ -209,6 +209,8 @@ static int alloc_on_ioas(struct vfake_call *call, struct iommufd_ioas *ioas,
 	if (ret)
 		return ret;
 	ret = use_fault(ictx, hwpt, arg);
+	if (!ret)
+		ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
 	if (ret) {
 		iommufd_hwpt_abort(ictx, hwpt);
 		return ret;

@@ -274,7 +274,7 @@ static void for_each_pages(struct iommufd_ctx *ictx, pages_fn fn, void *data)
 		struct vfake_iova_range range;
 
 		for (; vfake_iova_cursor_get(&at, &range); vfake_iova_cursor_next(&at))
-			fn(((struct iopt_area *)(uintptr_t)range.value)->pages, data);
+			fn(iopt_area_of(&range)->pages, data);
 	}
 }
 
@@ -293,7 +293,7 @@ static void count_pages(struct iopt_pages *pages, void *data)
 	if (pages->counted || iopt_charge_is_of(pages, move->task))
 		return;
 	pages->counted = true;
-	move->npinned[pages->account_mode] += pages->npinned;
+	move->npinned[pages->payer.mode] += pages->npinned;
 }
 
 static void uncount_pages(struct iopt_pages *pages, void *data)
@@ -309,27 +309,26 @@ static void move_pages(struct iopt_pages *pages, void *data)
 	if (!pages->counted)
 		return;
 	pages->counted = false;
-	iopt_uncharge(pages, pages->npinned);
+	iopt_uncharge(&pages->payer, pages->npinned);
 	iopt_pages_change_owner(pages, move->task);
 }
 
 static int charge_task(const struct move *move)
 {
-	struct iopt_pages payer = { .kernel = move->task->kernel,
-				    .task = move->task,
+	struct iopt_payer payer = { .task = move->task,
 				    .mm = move->task->mm,
 				    .user = move->task->user };
 	int ret = 0;
 	int mode;
 
 	for (mode = 0; mode < IOPT_ACCOUNT_MODES && !ret; mode++) {
-		payer.account_mode = (uint8_t)mode;
+		payer.mode = (uint8_t)mode;
 		ret = iopt_charge(&payer, move->npinned[mode]);
 	}
 	if (!ret)
 		return 0;
 	for (mode -= 2; mode >= 0; mode--) {
-		payer.account_mode = (uint8_t)mode;
+		payer.mode = (uint8_t)mode;
 		iopt_uncharge(&payer, move->npinned[mode]);
 	}
 	return ret;

@@ -15,6 +15,7 @@
  * still works on the object: a kernel here runs one call at a time. mmap() of a vIOMMU's registers:
  * no hardware here has them.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include <uapi/vfio.h>
@@ -34,6 +35,7 @@ static const destroy_fn destroyers[IOMMUFD_OBJ_TYPES] = {
 
 /* ---- objects ---- */
 
+/* A table never shrinks, so it is not in the ledger: a call that fails may leave it larger. */
 static bool grow_table(struct iommufd_ctx *ictx)
 {
 	uint32_t space = ictx->object_space ? 2 * ictx->object_space : FIRST_TABLE;
@@ -41,13 +43,13 @@ static bool grow_table(struct iommufd_ctx *ictx)
 
 	if (space < ictx->object_space)
 		return false;
-	objects = vfake_alloc(ictx->kernel, space * sizeof(struct iommufd_object *));
+	if (vfake_fault(ictx->kernel, VFAKE_FAULT_ALLOC))
+		return false;
+	objects = realloc(ictx->objects, space * sizeof(struct iommufd_object *));
 	if (!objects)
 		return false;
-	if (ictx->objects)
-		memcpy(objects, ictx->objects,
-		       ictx->object_space * sizeof(struct iommufd_object *));
-	vfake_free(ictx->kernel, ictx->objects);
+	memset(objects + ictx->object_space, 0,
+	       (space - ictx->object_space) * sizeof(struct iommufd_object *));
 	ictx->objects = objects;
 	ictx->object_space = space;
 	return true;
@@ -209,7 +211,7 @@ static void iommufd_release(struct vfake_file *file)
 		}
 	} while (ictx->object_count && ictx->object_count != before);
 	vfake_warn_on(ictx->kernel, ictx->object_count || !LIST_EMPTY(&ictx->groups));
-	vfake_free(ictx->kernel, ictx->objects);
+	free(ictx->objects);
 	vfake_free(ictx->kernel, ictx);
 }
 

@@ -37,6 +37,23 @@ static uint64_t index_bytes(const struct iopt_pages *pages, uint64_t count)
 
 /* ---- a new piece of memory ---- */
 
+static void get_payer(struct vfake_task *task, struct iopt_payer *payer)
+{
+	vfake_task_get(task);
+	vfake_mm_grab(task->mm);
+	vfake_user_get(task->user);
+	payer->task = task;
+	payer->mm = task->mm;
+	payer->user = task->user;
+}
+
+static void put_payer(const struct iopt_payer *payer)
+{
+	vfake_mm_drop(payer->mm);
+	vfake_user_put(payer->user);
+	vfake_task_put(payer->task);
+}
+
 static int pages_new(struct vfake_task *task, uint64_t start, uint64_t page_offset, uint64_t length,
 		     bool writable, struct iopt_pages **out)
 {
@@ -53,15 +70,10 @@ static int pages_new(struct vfake_task *task, uint64_t start, uint64_t page_offs
 	pages->kernel = kernel;
 	pages->refs = 1;
 	pages->writable = writable;
-	pages->account_mode = task->attr.cap_ipc_lock ? IOPT_ACCOUNT_NONE : IOPT_ACCOUNT_USER;
 	pages->npages = (length + page_offset + page - 1) >> kernel->page_shift;
 	pages->start = start - page_offset;
-	pages->task = task;
-	pages->mm = task->mm;
-	pages->user = task->user;
-	vfake_task_get(task);
-	vfake_mm_grab(task->mm);
-	vfake_user_get(task->user);
+	get_payer(task, &pages->payer);
+	pages->payer.mode = task->attr.cap_ipc_lock ? IOPT_ACCOUNT_NONE : IOPT_ACCOUNT_USER;
 	*out = pages;
 	return 0;
 }
@@ -103,7 +115,7 @@ int iopt_pages_of_file(struct vfake_task *task, struct vfake_file *file, uint64_
 		return ret;
 	pages->type = dmabuf ? IOPT_DMABUF : IOPT_FILE;
 	if (dmabuf) {
-		pages->account_mode = IOPT_ACCOUNT_NONE;
+		pages->payer.mode = IOPT_ACCOUNT_NONE;
 		pages->revocations = vfio_dmabuf_revocations(file);
 	}
 	if (dmabuf || vfake_memfd_mem(file)) {
@@ -120,13 +132,6 @@ bool iopt_pages_revoked(const struct iopt_pages *pages)
 	       vfio_dmabuf_revocations(pages->file) != pages->revocations;
 }
 
-static void put_owner(struct iopt_pages *pages)
-{
-	vfake_mm_drop(pages->mm);
-	vfake_user_put(pages->user);
-	vfake_task_put(pages->task);
-}
-
 void iopt_pages_put(struct iopt_pages *pages)
 {
 	if (--pages->refs)
@@ -134,7 +139,7 @@ void iopt_pages_put(struct iopt_pages *pages)
 	vfake_warn_on(pages->kernel, pages->npinned || pages->run_count || pages->own_area_used);
 	if (pages->file)
 		vfake_file_put(pages->file);
-	put_owner(pages);
+	put_payer(&pages->payer);
 	if (pages->runs)
 		vfake_iova_map_destroy(pages->runs);
 	vfake_free(pages->kernel, pages->runs);
@@ -165,54 +170,53 @@ void iopt_area_free(struct iopt_area *area)
 
 /* ---- charges ---- */
 
-int iopt_charge(const struct iopt_pages *to, uint64_t npages)
+int iopt_charge(const struct iopt_payer *to, uint64_t npages)
 {
 	struct vfake_user *user = to->user;
 	int ret;
 
-	if (to->account_mode == IOPT_ACCOUNT_MM) {
+	if (to->mode == IOPT_ACCOUNT_MM) {
 		ret = vfake_charge_locked(to->mm, npages, to->task, false);
 		if (ret)
 			return ret;
-	} else if (to->account_mode == IOPT_ACCOUNT_USER) {
+	} else if (to->mode == IOPT_ACCOUNT_USER) {
 		if (user->locked_pages + npages > vfake_memlock_pages(to->task))
 			return -ENOMEM;
 		user->locked_pages += npages;
-		to->kernel->ledger.locked_pages += npages;
+		user->kernel->ledger.locked_pages += npages;
 	}
 	to->mm->pinned_pages += npages;
 	return 0;
 }
 
-void iopt_uncharge(const struct iopt_pages *from, uint64_t npages)
+void iopt_uncharge(const struct iopt_payer *from, uint64_t npages)
 {
 	struct vfake_user *user = from->user;
 
-	if (from->account_mode == IOPT_ACCOUNT_MM) {
+	if (from->mode == IOPT_ACCOUNT_MM) {
 		vfake_uncharge_locked(from->mm, npages);
-	} else if (from->account_mode == IOPT_ACCOUNT_USER &&
-		   !vfake_warn_on(from->kernel, user->locked_pages < npages)) {
+	} else if (from->mode == IOPT_ACCOUNT_USER &&
+		   !vfake_warn_on(user->kernel, user->locked_pages < npages)) {
 		user->locked_pages -= npages;
-		from->kernel->ledger.locked_pages -= npages;
+		user->kernel->ledger.locked_pages -= npages;
 	}
 	from->mm->pinned_pages -= npages;
 }
 
 bool iopt_charge_is_of(const struct iopt_pages *pages, const struct vfake_task *task)
 {
-	return pages->mm == task->mm &&
-	       (pages->account_mode != IOPT_ACCOUNT_USER || pages->user == task->user);
+	const struct iopt_payer *payer = &pages->payer;
+
+	return payer->mm == task->mm &&
+	       (payer->mode != IOPT_ACCOUNT_USER || payer->user == task->user);
 }
 
 void iopt_pages_change_owner(struct iopt_pages *pages, struct vfake_task *task)
 {
-	vfake_task_get(task);
-	vfake_mm_grab(task->mm);
-	vfake_user_get(task->user);
-	put_owner(pages);
-	pages->task = task;
-	pages->mm = task->mm;
-	pages->user = task->user;
+	struct iopt_payer old = pages->payer;
+
+	get_payer(task, &pages->payer);
+	put_payer(&old);
 }
 
 /* ---- runs ---- */
@@ -367,10 +371,10 @@ static int64_t pin_piece(const struct iopt_pages *pages, uint64_t at, uint64_t l
 
 	if (pages->type != IOPT_USER)
 		return pin_file(pages, at, len, pin);
-	if (!vfake_mm_get_not_zero(pages->mm))
+	if (!vfake_mm_get_not_zero(pages->payer.mm))
 		return -EFAULT;
-	got = vfake_pin(pages->mm, at, len, pages->writable, pin);
-	vfake_mm_put(pages->mm);
+	got = vfake_pin(pages->payer.mm, at, len, pages->writable, pin);
+	vfake_mm_put(pages->payer.mm);
 	if (got > 0 && pin->pfnmap) {
 		vfake_unpin(pin);
 		return -EFAULT;
@@ -468,7 +472,7 @@ int iopt_area_fill(struct iopt_area *area)
 	if (!ret && !area->prot)
 		ret = -EINVAL;
 	if (!ret && pages->npinned != before)
-		ret = iopt_charge(pages, pages->npinned - before);
+		ret = iopt_charge(&pages->payer, pages->npinned - before);
 	if (ret) {
 		drop_runs(pages, area->first, area->last, 0);
 		return ret;
@@ -487,7 +491,7 @@ void iopt_area_unfill(struct iopt_area *area)
 		return;
 	drop_runs(pages, area->first, area->last, 1);
 	if (pages->npinned != before)
-		iopt_uncharge(pages, before - pages->npinned);
+		iopt_uncharge(&pages->payer, before - pages->npinned);
 	area->filled = false;
 }
 
@@ -507,4 +511,38 @@ void iopt_area_prefetch(const struct iopt_area *area)
 
 	for (size_t i = 0; i < sizeof(struct iopt_pages); i += CACHE_LINE)
 		__builtin_prefetch(pages + i, 1);
+}
+
+/* ---- ordinary areas ---- */
+
+bool iopt_area_origin(const struct iopt_area *area, struct iopt_origin *origin)
+{
+	const struct iopt_pages *pages = area->pages;
+	const struct iopt_run *run = pages->single;
+
+	if (area != &pages->own_area || pages->refs != 1 || pages->type != IOPT_USER ||
+	    area->page_offset || area->first || area->last + 1 != pages->npages || pages->runs)
+		return false;
+	if (area->filled ? run != &pages->own_run || run->users != 1 : pages->run_count != 0)
+		return false;
+	origin->payer = pages->payer;
+	origin->mem = area->filled ? run->pin.mem : NULL;
+	return true;
+}
+
+void iopt_area_release_unread(const struct iopt_area *area, uint64_t length_bytes,
+			      struct iopt_origin *origin)
+{
+	char *pages = (char *)(uintptr_t)area - offsetof(struct iopt_pages, own_area);
+	struct vfake_kernel *kernel = origin->payer.user->kernel;
+	uint64_t page = vfake_page_size(kernel);
+	struct vfake_pin pin = { .mem = origin->mem, .len = (length_bytes + page - 1) & -page };
+
+	if (pin.mem) {
+		iopt_uncharge(&origin->payer, pin.len >> kernel->page_shift);
+		vfake_unpin(&pin);
+	}
+	origin->areas--;
+	put_payer(&origin->payer);
+	vfake_pool_free(kernel, &kernel->iopt_pages, pages);
 }

@@ -10,8 +10,8 @@
  *   an area is a stretch of IOVAs of one IOAS and holds the pages behind it; a copied area holds
  *   the same pages; pages hold the process, the memory and the user that they are charged to
  *
- * Layers, lower ones first: iommufd_pages.c, io_pagetable.c and io_pagetable_domain.c, then
- * iommufd_main.c, then the ioctls.
+ * Layers, lower ones first: iommufd_pages.c, io_pagetable_area.c, io_pagetable.c and
+ * io_pagetable_domain.c, then iommufd_main.c, then the ioctls.
  */
 #ifndef FAKES_IOMMUFD_PRIVATE_H
 #define FAKES_IOMMUFD_PRIVATE_H
@@ -60,20 +60,25 @@ struct iopt_area {
 	bool filled;	      /* its pages are pinned for the page tables */
 };
 
+/* Who pays for pinned pages. Each of the three is counted by whoever has a payer. */
+struct iopt_payer {
+	struct vfake_task *task; /* whose RLIMIT_MEMLOCK counts */
+	struct vfake_mm *mm;
+	struct vfake_user *user;
+	uint8_t mode; /* enum iopt_account_mode */
+};
+
 /* A linear piece of a process's memory or of a file that areas map, pinned as far as one needs. */
 struct iopt_pages {
 	struct vfake_kernel *kernel;
 	uint32_t refs;
 	bool writable;
-	uint8_t account_mode; /* enum iopt_account_mode */
-	bool counted;	      /* while CHANGE_PROCESS adds up what it has to move */
+	bool counted; /* while CHANGE_PROCESS adds up what it has to move */
 	bool own_run_used;
 	bool own_area_used;
 	uint64_t npages;
 	uint64_t npinned;
-	struct vfake_task *task; /* whose RLIMIT_MEMLOCK counts */
-	struct vfake_mm *mm;
-	struct vfake_user *user;
+	struct iopt_payer payer;
 	enum iopt_pages_type type;
 	uint64_t start;		 /* page aligned: a user address, or an offset into the file */
 	struct vfake_file *file; /* NULL also for a file without pages: it never pins */
@@ -84,6 +89,19 @@ struct iopt_pages {
 	struct vfake_iova_map
 		*runs;		   /* {first, first, struct iopt_run *}; NULL until there are two */
 	struct iopt_area own_area; /* storage for one area: most pages have no other */
+};
+
+/*
+ * What ordinary areas have in common. An area is ordinary when it is all that its pages have, and
+ * they are memory of a process, pinned in one run or not at all. To give one back takes no more
+ * than this and its length; so the table's value names the origin beside the area, and an unmap
+ * does not read the area, which no cache has.
+ */
+struct iopt_origin {
+	size_t areas; /* that name it; with none the place is free, and what follows means nothing
+		       */
+	struct iopt_payer payer;
+	struct vfake_mem *mem; /* what their runs pin; NULL when they are not pinned */
 };
 
 /* New pages of @task for [addr, addr + length): 0, -EOVERFLOW, -EINVAL for no length, -ENOMEM. */
@@ -99,6 +117,11 @@ void iopt_area_free(struct iopt_area *area);
 /* An area that no map knows any more gives back what it has; a word in advance makes it faster. */
 void iopt_area_release(struct iopt_area *area);
 void iopt_area_prefetch(const struct iopt_area *area);
+/* The same for an ordinary one: only its address is looked at. */
+void iopt_area_release_unread(const struct iopt_area *area, uint64_t length_bytes,
+			      struct iopt_origin *origin);
+/* The origin of an ordinary area: fills *origin but for the number of areas. Else false. */
+bool iopt_area_origin(const struct iopt_area *area, struct iopt_origin *origin);
 /* A dma-buf that its device took back: no page table has it any more, now and later. */
 bool iopt_pages_revoked(const struct iopt_pages *pages);
 
@@ -110,13 +133,13 @@ int iopt_pages_cut(struct iopt_pages *pages, uint64_t index);
 /* The memory behind page @index of a filled area, with the bytes that follow in the same run. */
 const struct iopt_run *iopt_pages_run(const struct iopt_pages *pages, uint64_t index);
 
-/* Charges @npages to whom the mode says, under the limit of @task: 0 or -ENOMEM. */
-int iopt_charge(const struct iopt_pages *to, uint64_t npages);
-void iopt_uncharge(const struct iopt_pages *from, uint64_t npages);
+/* Charges @npages to whom the mode says, under the limit of the task: 0 or -ENOMEM. */
+int iopt_charge(const struct iopt_payer *to, uint64_t npages);
+void iopt_uncharge(const struct iopt_payer *from, uint64_t npages);
 bool iopt_charge_is_of(const struct iopt_pages *pages, const struct vfake_task *task);
 void iopt_pages_change_owner(struct iopt_pages *pages, struct vfake_task *task);
 
-/* ---- the table of IOVAs: io_pagetable.c, io_pagetable_domain.c ---- */
+/* ---- the table of IOVAs: io_pagetable_area.c, io_pagetable.c, io_pagetable_domain.c ---- */
 
 /* IOVAs that nothing may be mapped at. Those of two owners may overlap. */
 struct iopt_reserved {
@@ -134,9 +157,12 @@ struct iopt_hint {
 	uint64_t from;
 };
 
+enum { IOPT_ORIGINS = 7 }; /* addresses of areas leave three bits for them */
+
 struct io_pagetable {
 	struct vfake_kernel *kernel;
-	struct vfake_iova_map areas;   /* value: struct iopt_area * */
+	struct vfake_iova_map areas; /* value: struct iopt_area * | 1 + its origin, or | 0 */
+	struct iopt_origin origins[IOPT_ORIGINS];
 	struct vfake_iova_map allowed; /* IOVAs that no reservation may take */
 	TAILQ_HEAD(iopt_reserved_list, iopt_reserved) reserved; /* by start */
 	TAILQ_HEAD(iopt_domain_list, iommufd_hwpt) domains;
@@ -155,6 +181,25 @@ struct iopt_slice {
 };
 TAILQ_HEAD(iopt_slices, iopt_slice);
 
+static inline struct iopt_area *iopt_area_of(const struct vfake_iova_range *range)
+{
+	return (struct iopt_area *)(uintptr_t)(range->value & ~(uint64_t)IOPT_ORIGINS);
+}
+
+/* Byte of the pages that @iova of the area leads to. */
+uint64_t iopt_start_byte(const struct iopt_area *area, uint64_t iova);
+/* Puts a complete area into the table of its IOAS: 0 or -ENOMEM. */
+int iopt_insert_area(struct iopt_area *area);
+/* Takes it out again, if it is there. */
+void iopt_erase_area(struct iopt_area *area);
+/* An area of the table became ordinary, or is so no more: pinned, unpinned, shared, split. */
+void iopt_renew_origin(struct iopt_area *area);
+/* What was just erased from the table gives back what it has; prefetch: in a moment. */
+void iopt_release_range(struct io_pagetable *iopt, const struct vfake_iova_range *range);
+void iopt_prefetch_range(const struct vfake_iova_range *range);
+/* Splits the areas that contain @iova and go on after it. */
+int iopt_cut(struct io_pagetable *iopt, uint64_t iova);
+
 void iopt_init(struct io_pagetable *iopt, struct vfake_kernel *kernel);
 void iopt_destroy(struct io_pagetable *iopt);
 
@@ -171,8 +216,6 @@ void iopt_free_slices(struct io_pagetable *iopt, struct iopt_slices *slices);
 /* Whole areas only. *unmapped counts the bytes also when it stops half-way with -ENOENT. */
 int iopt_unmap(struct io_pagetable *iopt, uint64_t iova, uint64_t length, uint64_t *unmapped);
 int iopt_unmap_all(struct io_pagetable *iopt, uint64_t *unmapped);
-/* Splits the areas that contain @iova and go on after it. */
-int iopt_cut(struct io_pagetable *iopt, uint64_t iova);
 struct iopt_area *iopt_area_find(const struct io_pagetable *iopt, uint64_t iova);
 struct iopt_area *iopt_area_first(const struct io_pagetable *iopt, uint64_t start, uint64_t last);
 /* The next stretch without reservation from @from on. */

@@ -62,6 +62,7 @@ long iommufd_vfio_ioas(struct vfake_call *call)
 	struct iommu_vfio_ioas *arg = call->arg;
 	struct iommufd_ioas *ioas;
 
+	call->silent = arg->op != IOMMU_VFIO_IOAS_GET;
 	switch (arg->op) {
 	case IOMMU_VFIO_IOAS_GET:
 		return iommufd_compat_ioas_id(ictx, &arg->ioas_id);

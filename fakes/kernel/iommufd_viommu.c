@@ -36,7 +36,7 @@ static long fault_write(struct vfake_file *file, struct vfake_task *task, uint64
 		return -ESPIPE;
 	if (!len)
 		return 0;
-	if (vfake_mm_read(task->mm, &response, buf, sizeof(response)))
+	if (vfake_user_read(task, &response, buf, sizeof(response)))
 		return -EFAULT;
 	return -EINVAL; /* no fault waits for an answer, whatever the answer is */
 }
@@ -61,7 +61,7 @@ static void undo_fault(struct vfake_call *call)
 	const struct iommu_fault_alloc *arg = call->arg;
 	uint32_t id = arg->out_fault_id;
 
-	vfake_close(call->task, (int)arg->out_fault_fd);
+	vfake_fd_close(call->task, (int)arg->out_fault_fd);
 	iommufd_object_remove(iommufd_call_ctx(call), id);
 }
 

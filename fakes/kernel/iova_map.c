@@ -4,7 +4,7 @@
  * dma_list) or an interval tree (the area, allowed and reserved trees of an iommufd io_pagetable);
  * what is kept of them is the contract - ordered, closed ranges, no two of which share an address -
  * and none of the structure. A binary tree costs one cache miss per level on a big map; this tree
- * has a sixteenth of the nodes, so at a million ranges all but the leaves stay in the cache.
+ * has a tenth of the nodes, so at a million ranges all but the leaves stay in the cache.
  *
  * Rules kept
  * - Ranges are ordered by `last`, not by `start`. The one range that can contain x, or overlap
@@ -25,12 +25,9 @@
  * - No lock. The real trees live under mutexes and rwsems; the fake kernel runs a call at a time.
  * - No augmented search for a hole: iommufd walks the gaps in order to pick an IOVA, so does this.
  *
- * Nodes are whole cache lines and aligned to them. The allocator need not know: each block is
- * a line larger than its node, and the word before the node says where the block began.
+ * Nodes are whole cache lines and aligned to them, if the allocator sees to that.
  */
 #include <errno.h>
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "iova_map_node.h"
@@ -55,7 +52,7 @@ static inline struct leaf *leaf_path(const struct vfake_iova_map *map, uint64_t 
 
 		if (map->height >= PREFETCH_HEIGHT)
 			prefetch_children(inner);
-		at = rank(inner->last, x);
+		at = inner_rank(inner, x);
 		path->step[level].node = inner;
 		path->step[level].at = at;
 		node = inner->child[at];
@@ -67,52 +64,26 @@ static inline struct leaf *leaf_path(const struct vfake_iova_map *map, uint64_t 
 
 /* ---- nodes and memory ---- */
 
-static void *heap_alloc(void *ctx, size_t size_bytes)
-{
-	(void)ctx;
-	return malloc(size_bytes);
-}
-
-static void heap_free(void *ctx, void *block)
-{
-	(void)ctx;
-	free(block);
-}
-
-static size_t heap_footprint_bytes(void *ctx, void *block)
-{
-	(void)ctx;
-	return malloc_usable_size(block) + sizeof(size_t);
-}
-
-static size_t node_footprint_bytes(const struct vfake_iova_map *map, void *block, size_t size_bytes)
+static size_t node_footprint_bytes(const struct vfake_iova_map *map, void *node, size_t size_bytes)
 {
 	if (!map->mem.footprint_bytes)
 		return size_bytes;
-	return map->mem.footprint_bytes(map->mem.ctx, block);
+	return map->mem.footprint_bytes(map->mem.ctx, node);
 }
 
-/* A node on a line of its own; the word before it keeps the block that the allocator gave. */
-static void *node_new(struct vfake_iova_map *map, size_t node_bytes)
+static void *node_new(struct vfake_iova_map *map, size_t size_bytes)
 {
-	size_t block_bytes = node_bytes + LINE_BYTES;
-	char *block = map->mem.alloc(map->mem.ctx, block_bytes);
-	void **node;
+	void *node = map->mem.alloc(map->mem.ctx, size_bytes);
 
-	if (!block)
-		return NULL;
-	node = (void **)(void *)(block + LINE_BYTES - (uintptr_t)block % LINE_BYTES);
-	node[-1] = block;
-	map->bytes += node_footprint_bytes(map, block, block_bytes);
+	if (node)
+		map->bytes += node_footprint_bytes(map, node, size_bytes);
 	return node;
 }
 
-static void node_free(struct vfake_iova_map *map, void *node, size_t node_bytes)
+static void node_free(struct vfake_iova_map *map, void *node, size_t size_bytes)
 {
-	void *block = ((void **)node)[-1];
-
-	map->bytes -= node_footprint_bytes(map, block, node_bytes + LINE_BYTES);
-	map->mem.free(map->mem.ctx, block);
+	map->bytes -= node_footprint_bytes(map, node, size_bytes);
+	map->mem.free(map->mem.ctx, node, size_bytes);
 }
 
 static inline void pad_keys(uint64_t *key, unsigned int from, unsigned int to)
@@ -127,7 +98,7 @@ static struct leaf *leaf_new(struct vfake_iova_map *map)
 
 	if (!leaf)
 		return NULL;
-	pad_keys(leaf->last, 0, KEYS);
+	pad_keys(leaf->last, 0, LEAF_MAX);
 	leaf->order = ORDER_EMPTY;
 	leaf->next = NULL;
 	leaf->prev = NULL;
@@ -140,7 +111,7 @@ static struct inner *inner_new(struct vfake_iova_map *map)
 
 	if (!inner)
 		return NULL;
-	pad_keys(inner->last, 0, KEYS);
+	pad_keys(inner->last, 0, INNER_KEYS);
 	inner->count = 0;
 	return inner;
 }
@@ -377,7 +348,7 @@ int vfake_iova_map_insert(struct vfake_iova_map *map, uint64_t start, uint64_t l
 	leaf = leaf_path(map, start, &path);
 	if (!leaf)
 		return insert_first(map, &range);
-	k = rank(leaf->last, start);
+	k = leaf_rank(leaf, start);
 	if (k < leaf_count(leaf) && leaf_start(leaf, k) <= last)
 		return -EEXIST;
 	if (leaf_count(leaf) == LEAF_MAX) {
@@ -450,7 +421,7 @@ static struct inner *inner_even_out(struct inner *parent, unsigned int at)
 		inner_move_tail(left, bound, right, 0);
 		return right;
 	}
-	pad_keys(tail.last, 0, KEYS);
+	pad_keys(tail.last, 0, INNER_KEYS);
 	if (left->count < half) {
 		parent->last[at] =
 			inner_move_tail(&tail, 0, right, half - (unsigned int)left->count);
@@ -502,14 +473,32 @@ static inline struct leaf *find_start(const struct vfake_iova_map *map, uint64_t
 
 	if (!leaf)
 		return NULL;
-	*k = rank(leaf->last, start);
+	*k = leaf_rank(leaf, start);
 	return *k < leaf_count(leaf) && leaf_start(leaf, *k) == start ? leaf : NULL;
+}
+
+/* Takes out the k-th range of the leaf at the end of *path. */
+static void erase_at(struct vfake_iova_map *map, const struct path *path, struct leaf *leaf,
+		     unsigned int k)
+{
+	unsigned int left = leaf_cut(leaf, k);
+
+	map->count--;
+	if (k == left && left > 0)
+		path_set_last(map, path, leaf->last[left - 1]);
+	if (left >= LEAF_MIN)
+		return;
+	if (map->height > 0) {
+		fix_path(map, path);
+	} else if (left == 0) {
+		map->root = NULL;
+		node_free(map, leaf, sizeof(*leaf));
+	}
 }
 
 int vfake_iova_map_erase(struct vfake_iova_map *map, uint64_t start, struct vfake_iova_range *old)
 {
 	struct path path;
-	unsigned int left;
 	unsigned int k;
 	struct leaf *leaf = find_start(map, start, &path, &k);
 
@@ -517,18 +506,26 @@ int vfake_iova_map_erase(struct vfake_iova_map *map, uint64_t start, struct vfak
 		return -ENOENT;
 	if (old)
 		leaf_read(leaf, k, old);
-	left = leaf_cut(leaf, k);
-	map->count--;
-	if (k == left && left > 0)
-		path_set_last(map, &path, leaf->last[left - 1]);
-	if (left >= LEAF_MIN)
-		return 0;
-	if (map->height > 0) {
-		fix_path(map, &path);
-	} else if (left == 0) {
-		map->root = NULL;
-		node_free(map, leaf, sizeof(*leaf));
-	}
+	erase_at(map, &path, leaf, k);
+	return 0;
+}
+
+int vfake_iova_map_take(struct vfake_iova_map *map, uint64_t start, uint64_t last,
+			struct vfake_iova_range *range)
+{
+	struct path path;
+	struct leaf *leaf = leaf_path(map, start, &path);
+	unsigned int k;
+
+	if (!leaf || start > last)
+		return -ENOENT;
+	k = leaf_rank(leaf, start);
+	if (k == leaf_count(leaf) || leaf_start(leaf, k) > last)
+		return -ENOENT;
+	leaf_read(leaf, k, range);
+	if (range->start < start || range->last > last)
+		return -EBUSY;
+	erase_at(map, &path, leaf, k);
 	return 0;
 }
 
@@ -545,17 +542,6 @@ int vfake_iova_map_set(struct vfake_iova_map *map, uint64_t start, uint64_t valu
 }
 
 /* ---- life ---- */
-
-void vfake_iova_map_init(struct vfake_iova_map *map, const struct vfake_iova_map_mem *mem)
-{
-	static const struct vfake_iova_map_mem heap = {
-		.alloc = heap_alloc,
-		.free = heap_free,
-		.footprint_bytes = heap_footprint_bytes,
-	};
-
-	*map = (struct vfake_iova_map){ .mem = mem ? *mem : heap };
-}
 
 /* Frees all nodes below `inner`, which stands `level` levels above the leaves, in order; and then
  * itself. */

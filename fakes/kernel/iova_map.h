@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* No map asks for a larger block, so one pool can serve all of them. */
-enum { VFAKE_IOVA_NODE_BYTES = 448 };
+/* A map asks for blocks of these two sizes, so two pools can serve all of them. */
+enum { VFAKE_IOVA_LEAF_BYTES = 384, VFAKE_IOVA_INNER_BYTES = 512 };
 
 /* One range and what the caller attached to it: a number, or a pointer cast through uintptr_t. */
 struct vfake_iova_range {
@@ -27,14 +27,14 @@ struct vfake_iova_range {
 };
 
 /*
- * Where the nodes come from. `alloc` returns size_bytes of memory aligned as malloc aligns, or NULL
- * to make the running insert fail; `free` gets back what alloc returned; `footprint_bytes` says
- * what one such block costs, the allocator's own overhead included, and may be NULL: then the size
- * asked for counts.
+ * Where the nodes come from. `alloc` returns size_bytes of memory aligned as malloc aligns - to
+ * cache lines, if it shall be fast -, or NULL to make the running insert fail; `free` gets back
+ * what alloc returned, and its size; `footprint_bytes` says what one such block costs, the
+ * allocator's own overhead included, and may be NULL: then the size asked for counts.
  */
 struct vfake_iova_map_mem {
 	void *(*alloc)(void *ctx, size_t size_bytes);
-	void (*free)(void *ctx, void *block);
+	void (*free)(void *ctx, void *block, size_t size_bytes);
 	size_t (*footprint_bytes)(void *ctx, void *block);
 	void *ctx;
 };
@@ -78,6 +78,14 @@ int vfake_iova_map_insert(struct vfake_iova_map *map, uint64_t start, uint64_t l
  * goes.
  */
 int vfake_iova_map_erase(struct vfake_iova_map *map, uint64_t start, struct vfake_iova_range *old);
+
+/*
+ * Removes the lowest range that shares an address with [start, last] and stores what it was in
+ * *range. 0; -ENOENT, with *range unchanged, if all of it is free, and if start > last; -EBUSY if
+ * that range is not wholly inside, which stays then and is in *range all the same.
+ */
+int vfake_iova_map_take(struct vfake_iova_map *map, uint64_t start, uint64_t last,
+			struct vfake_iova_range *range);
 
 /* Replaces the value of the range that begins exactly at `start`. 0; -ENOENT if no range begins
  * there. */

@@ -11,15 +11,15 @@
 
 enum {
 	LINE_BYTES = 64,
-	KEYS = 15,
-	LEAF_MAX = KEYS,
+	LEAF_MAX = 15,
 	LEAF_MIN = 4,
 	LEAF_MERGE = 12, /* what two may hold together to become one: leaves room */
-	INNER_MAX = KEYS + 1,
-	INNER_MIN = 4,
-	INNER_MERGE = 12,
+	INNER_KEYS = 31,
+	INNER_MAX = INNER_KEYS + 1,
+	INNER_MIN = 8,
+	INNER_MERGE = 24,
 	LEVELS_MAX = 48,
-	PREFETCH_HEIGHT = 4, /* below that a map fits the cache */
+	PREFETCH_HEIGHT = 3, /* below that a map fits the cache */
 };
 
 /*
@@ -28,7 +28,7 @@ enum {
  * come the free slots; bits 60 .. 63 are the number of ranges.
  */
 struct leaf {
-	uint64_t last[KEYS];
+	uint64_t last[LEAF_MAX];
 	uint64_t order;
 	struct {
 		uint64_t start;
@@ -39,7 +39,7 @@ struct leaf {
 };
 
 struct inner {
-	uint64_t last[KEYS];
+	uint64_t last[INNER_KEYS];
 	uint64_t count; /* children */
 	void *child[INNER_MAX];
 };
@@ -48,22 +48,33 @@ struct inner {
 #define ORDER_ONE   (1ULL << 60)
 
 _Static_assert(sizeof(struct leaf) <= 6 * LINE_BYTES, "a leaf is six lines");
-_Static_assert(sizeof(struct leaf) + LINE_BYTES <= VFAKE_IOVA_NODE_BYTES &&
-		       sizeof(struct inner) + LINE_BYTES <= VFAKE_IOVA_NODE_BYTES,
-	       "a block is a node and room to align it");
-_Static_assert(offsetof(struct inner, child) == 2 * LINE_BYTES,
-	       "the keys of an inner node are two lines");
+_Static_assert(VFAKE_IOVA_LEAF_BYTES == sizeof(struct leaf) || sizeof(void *) < 8,
+	       "whoever allocates knows the size of a leaf");
+_Static_assert(VFAKE_IOVA_INNER_BYTES == sizeof(struct inner) || sizeof(void *) < 8,
+	       "whoever allocates knows the size of an inner node");
+_Static_assert(offsetof(struct inner, child) == 4 * LINE_BYTES,
+	       "the keys of an inner node are four lines");
 
 /*
- * The number of keys below x, in a node of either kind. Two rounds of independent comparisons,
- * first of the keys that divide the node in four, then of those in between: no branch to
- * mispredict, and far fewer than all keys are compared. What this costs in instructions and in
- * latency decides the speed of a map that fits the cache; wider inner nodes were tried, and lost
- * more here than they won by being fewer.
+ * The number of keys below x. Two rounds of independent comparisons, first of the keys that divide
+ * the node, then of those in between: no branch to mispredict, and far fewer than all keys are
+ * compared. What this costs in instructions and in latency decides the speed of a map that fits the
+ * cache; still wider inner nodes would lose more here than they win by being fewer.
  */
-static inline unsigned int rank(const uint64_t last[KEYS], uint64_t x)
+static inline unsigned int leaf_rank(const struct leaf *leaf, uint64_t x)
 {
+	const uint64_t *last = leaf->last;
 	size_t part = (size_t)(last[3] < x) + (last[7] < x) + (last[11] < x);
+	const uint64_t *key = &last[4 * part];
+
+	return (unsigned int)(4 * part + (key[0] < x) + (key[1] < x) + (key[2] < x));
+}
+
+static inline unsigned int inner_rank(const struct inner *inner, uint64_t x)
+{
+	const uint64_t *last = inner->last;
+	size_t part = (size_t)(last[3] < x) + (last[7] < x) + (last[11] < x) + (last[15] < x) +
+		      (last[19] < x) + (last[23] < x) + (last[27] < x);
 	const uint64_t *key = &last[4 * part];
 
 	return (unsigned int)(4 * part + (key[0] < x) + (key[1] < x) + (key[2] < x));
@@ -104,6 +115,8 @@ static inline __attribute__((always_inline)) void prefetch_children(const struct
 {
 	__builtin_prefetch(&inner->child[0]);
 	__builtin_prefetch(&inner->child[8]);
+	__builtin_prefetch(&inner->child[16]);
+	__builtin_prefetch(&inner->child[24]);
 }
 
 /* The leaf where a range that ends at or after x belongs; NULL if the map is empty. */
@@ -116,7 +129,7 @@ static inline struct leaf *leaf_of(const struct vfake_iova_map *map, uint64_t x)
 
 		if (map->height >= PREFETCH_HEIGHT)
 			prefetch_children(inner);
-		node = inner->child[rank(inner->last, x)];
+		node = inner->child[inner_rank(inner, x)];
 	}
 	if (map->height >= PREFETCH_HEIGHT)
 		prefetch_leaf(node);

@@ -14,7 +14,7 @@ static inline struct vfake_iova_cursor seek(const struct vfake_iova_map *map, ui
 {
 	const struct leaf *leaf = leaf_of(map, x);
 
-	return (struct vfake_iova_cursor){ leaf, leaf ? rank(leaf->last, x) : 0 };
+	return (struct vfake_iova_cursor){ leaf, leaf ? leaf_rank(leaf, x) : 0 };
 }
 
 static inline bool on_range(const struct vfake_iova_cursor *at)
@@ -30,7 +30,7 @@ bool vfake_iova_map_find(const struct vfake_iova_map *map, uint64_t iova,
 
 	if (!leaf)
 		return false;
-	k = rank(leaf->last, iova);
+	k = leaf_rank(leaf, iova);
 	if (k >= leaf_count(leaf) || leaf_start(leaf, k) > iova)
 		return false;
 	leaf_read(leaf, k, range);

@@ -15,7 +15,7 @@
 
 void *vfake_alloc(struct vfake_kernel *kernel, size_t size_bytes)
 {
-	void *block = calloc(1, size_bytes);
+	void *block = vfake_fault(kernel, VFAKE_FAULT_ALLOC) ? NULL : calloc(1, size_bytes);
 
 	if (block && kernel->booted)
 		kernel->ledger.allocations++;
@@ -29,20 +29,23 @@ void vfake_free(struct vfake_kernel *kernel, void *block)
 	free(block);
 }
 
+static struct vfake_pool *node_pool(struct vfake_kernel *kernel, size_t size_bytes)
+{
+	return size_bytes == VFAKE_IOVA_LEAF_BYTES ? &kernel->map_leaves : &kernel->map_inner;
+}
+
 static void *node_alloc(void *ctx, size_t size_bytes)
 {
 	struct vfake_kernel *kernel = ctx;
 
-	if (vfake_warn_on(kernel, size_bytes > kernel->map_nodes.size_bytes))
-		return NULL;
-	return vfake_pool_alloc(kernel, &kernel->map_nodes);
+	return vfake_pool_alloc(kernel, node_pool(kernel, size_bytes));
 }
 
-static void node_free(void *ctx, void *block)
+static void node_free(void *ctx, void *block, size_t size_bytes)
 {
 	struct vfake_kernel *kernel = ctx;
 
-	vfake_pool_free(kernel, &kernel->map_nodes, block);
+	vfake_pool_free(kernel, node_pool(kernel, size_bytes), block);
 }
 
 struct vfake_iova_map_mem vfake_map_memory(struct vfake_kernel *kernel)
@@ -207,10 +210,12 @@ struct vfake_kernel *vfake_kernel_new(const struct vfake_world *world, const cha
 	memset(kernel, 0, offsetof(struct vfake_kernel, world));
 	copy_world(&kernel->world, world);
 	kernel->page_shift = (uint32_t)__builtin_ctz(world->page_size_bytes);
-	kernel->map_nodes.size_bytes = VFAKE_IOVA_NODE_BYTES;
+	kernel->map_leaves.size_bytes = VFAKE_IOVA_LEAF_BYTES;
+	kernel->map_inner.size_bytes = VFAKE_IOVA_INNER_BYTES;
 	LIST_INIT(&kernel->tasks);
 	LIST_INIT(&kernel->groups);
 	LIST_INIT(&kernel->devices);
+	LIST_INIT(&kernel->listeners);
 	for (uint32_t i = world->device_count; i-- > 0;) {
 		if (!add_device(kernel, &kernel->world.devices[i]))
 			goto no_memory;
@@ -246,7 +251,8 @@ void vfake_kernel_free(struct vfake_kernel *kernel)
 		vfake_free(kernel, group);
 	}
 	vfake_pool_destroy(&kernel->iopt_pages);
-	vfake_pool_destroy(&kernel->map_nodes);
+	vfake_pool_destroy(&kernel->map_leaves);
+	vfake_pool_destroy(&kernel->map_inner);
 	free(kernel);
 }
 

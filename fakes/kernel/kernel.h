@@ -6,10 +6,11 @@
  * Layers, lower ones first; a file may use what is below it and nothing above:
  *
  *   alloc, warn          kernel.c    the kernel object, its ledger
- *   mm                   mm.c        a process's memory: areas, copy-in and copy-out, pinning,
- * RLIMIT_MEMLOCK file, task           task.c      open files with counted references, descriptors
- *   call                 dispatch.c  one system call, from the table's row to the handler and back
- *   vfio.h, iommufd.h …  the subsystems
+ *   fault                fault.c     places where a call can be made to fail, and who watches calls
+ *   mm                   mm.c        a process's memory: areas, copies, pinning
+ *   file, task           task.c      open files with counted references, descriptors,
+ * RLIMIT_MEMLOCK call                 dispatch.c  one system call, from the table's row to the
+ * handler and back vfio.h, iommufd.h …  the subsystems
  */
 #ifndef FAKES_KERNEL_H
 #define FAKES_KERNEL_H
@@ -20,6 +21,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <uapi/table.h>
+#include <vfake/fault.h>
 #include <vfake/kernel.h>
 
 #include "iova_map.h"
@@ -36,22 +38,41 @@ struct vfio_device;
 struct vfake_pool {
 	size_t size_bytes;
 	size_t slab_bytes; /* of the next slab */
-	void *free;	   /* the block that was freed last; each leads to the one before */
+	size_t blocks;	   /* that the slabs have room for */
+	size_t free_count;
+	void **free; /* the block that was freed last stands last; NULL or room for all blocks */
 	struct vfake_pool_slab *slabs;
+};
+
+/* Who makes calls fail and who watches them: vfake/fault.h. */
+struct vfake_faults {
+	vfake_fault_hook hook; /* NULL: nothing fails */
+	void *hook_ctx;
+	/* Of the call that runs, one for each stage; NULL outside of calls and while a file is
+	 * released: what is on its way down never fails. */
+	const struct vfake_fault_point *points;
+	const struct vfake_fault_point *hit; /* in this call, the last one */
+	vfake_event_hook watch;
+	void *watch_ctx;
 };
 
 struct vfake_kernel {
 	struct vfake_ledger ledger;
 	LIST_HEAD(, vfake_task) tasks;
-	LIST_HEAD(, vfio_group) groups;	  /* every IOMMU group with a VFIO device */
-	LIST_HEAD(, vfio_device) devices; /* every VFIO device, in the world's order */
+	LIST_HEAD(, vfio_group) groups;	       /* every IOMMU group with a VFIO device */
+	LIST_HEAD(, vfio_device) devices;      /* every VFIO device, in the world's order */
+	LIST_HEAD(, vfake_listener) listeners; /* sockets that listen */
+	uint64_t parcel_blocks;		       /* of bytes that were sent and not received */
+	uint64_t clock_seconds;		       /* for devices that know the time */
 	uint32_t page_shift;
 	bool booted; /* allocations count in the ledger only after the world is built */
 	struct vfake_pool iopt_pages;	   /* iommufd's areas with their pages */
-	struct vfake_pool map_nodes;	   /* nodes of IOVA maps */
+	struct vfake_pool map_leaves;	   /* of IOVA maps */
+	struct vfake_pool map_inner;	   /* their inner nodes: few, and so close together */
 	struct spapr_frames *spapr_frames; /* physical addresses that TCEs hold; NULL for none */
 	struct vfake_task *current; /* whose ioctl runs; for routes that depend on the caller */
-	struct vfake_world world;   /* last, and filled only as far as there are devices */
+	struct vfake_faults faults;
+	struct vfake_world world; /* last, and filled only as far as there are devices */
 };
 
 /* Zeroed kernel memory, or NULL. Every block of state that outlives a call comes from here, so that
@@ -66,6 +87,48 @@ void *vfake_pool_alloc(struct vfake_kernel *kernel, struct vfake_pool *pool);
 void vfake_pool_free(struct vfake_kernel *kernel, struct vfake_pool *pool, void *block);
 /* Gives all its memory back; no block may be in use. */
 void vfake_pool_destroy(struct vfake_pool *pool);
+
+/* ---- fault points ---- */
+
+/* Calls that have no row in the table, but points. */
+enum vfake_file_call {
+	VFAKE_CALL_OPEN,
+	VFAKE_CALL_DUP,
+	VFAKE_CALL_PASS_FD,
+	VFAKE_CALL_EVENTFD,
+	VFAKE_CALL_MEMFD,
+	VFAKE_CALL_MMAP,
+	VFAKE_CALL_READ,
+	VFAKE_CALL_WRITE,
+	VFAKE_CALL_PREAD,
+	VFAKE_CALL_PWRITE,
+	VFAKE_CALL_SOCKETPAIR,
+	VFAKE_CALL_LISTEN,
+	VFAKE_CALL_CONNECT,
+	VFAKE_CALL_ACCEPT,
+	VFAKE_CALL_SENDMSG,
+	VFAKE_CALL_RECVMSG,
+	VFAKE_FILE_CALLS
+};
+
+/* The points of a row and of a call without one, by stage. */
+const struct vfake_fault_point *vfake_row_points(const struct uapi_ioctl *row);
+const struct vfake_fault_point *vfake_file_points(enum vfake_file_call call);
+
+int vfake_fault_ask(struct vfake_kernel *kernel, enum vfake_fault_stage stage);
+
+/* A call comes by a place where it can fail: 0, or the -errno to fail with. */
+static inline int vfake_fault(struct vfake_kernel *kernel, enum vfake_fault_stage stage)
+{
+	return kernel->faults.hook ? vfake_fault_ask(kernel, stage) : 0;
+}
+
+/* A call without a row begins: its entry point. */
+int vfake_enter(struct vfake_task *task, enum vfake_file_call call);
+/* A call ends; @event says all of it but result and fault. Returns @ret. */
+long vfake_leave(struct vfake_kernel *kernel, struct vfake_event *event, long ret);
+
+/* ---- warnings ---- */
 
 /* What Linux's WARN_ON is: an assertion of the kernel about itself. Counts when @condition holds
  * and returns it. */
@@ -88,6 +151,7 @@ struct vfake_mem {
 	int share_fd; /* -1, or the host's file behind `bytes`, when the program maps them too */
 	bool mmapped; /* `bytes` came from mmap(), not from the heap */
 	bool foreign; /* `bytes` belongs to the program, not to us */
+	struct vfake_memory *source; /* NULL, or memory of the program: vfake/bridge.h */
 	unsigned char *bytes;
 };
 
@@ -149,6 +213,8 @@ void vfake_mm_put(struct vfake_mm *mm);
 
 /* The area that holds @addr, or NULL. Valid until the areas change. */
 const struct vfake_area *vfake_mm_find(struct vfake_mm *mm, uint64_t addr);
+/* Whether @addr is memory of the program that no area describes, and up to where. */
+bool vfake_mm_host_last(const struct vfake_mm *mm, uint64_t addr, uint64_t *last);
 int vfake_mm_map(struct vfake_mm *mm, struct vfake_mem *mem, uint64_t offset, uint64_t len,
 		 int prot, enum vfake_area_kind kind, uint64_t *addr);
 int vfake_mm_unmap(struct vfake_mm *mm, uint64_t addr, uint64_t len);
@@ -192,7 +258,11 @@ struct vfake_task {
 	uint32_t refs;
 	struct vfake_file **files; /* by descriptor; NULL is closed */
 	int file_space;
-	int lowest_free; /* no descriptor below it is free */
+	int lowest_free;	    /* no descriptor below it is free */
+	bool (*program)(void *ctx); /* gets a turn when another task waits; NULL for none */
+	void *program_ctx;
+	bool in_turn; /* its program runs, or it waits */
+	bool spared;  /* no fault strikes a call of it */
 };
 
 void vfake_task_get(struct vfake_task *task);
@@ -249,6 +319,8 @@ struct vfake_file *vfake_fd_file(const struct vfake_task *task, int fd);
 int vfake_fd_install(struct vfake_task *task, struct vfake_file *file);
 /* Makes the file and installs it. On failure nothing is left and release() does not run. */
 int vfake_fd_new(struct vfake_task *task, const struct vfake_file_ops *ops, void *data);
+/* What close(2) does, inside another call. */
+int vfake_fd_close(struct vfake_task *task, int fd);
 
 /*
  * What an eventfd's file has inside. Who signals one holds this and not the file, so closing the
@@ -256,10 +328,14 @@ int vfake_fd_new(struct vfake_task *task, const struct vfake_file_ops *ops, void
  */
 struct vfake_eventfd;
 
+/* What eventfd(2) does, inside another call. */
+int vfake_eventfd_new(struct vfake_task *task);
 /* The inside of the eventfd @fd, counted, or NULL with *error -EBADF or -EINVAL. */
 struct vfake_eventfd *vfake_eventfd_get(struct vfake_task *task, int fd, int *error);
 void vfake_eventfd_put(struct vfake_eventfd *eventfd); /* NULL is allowed */
 void vfake_eventfd_signal(struct vfake_eventfd *eventfd);
+/* Whether a read of the file would not block: an eventfd with a signal, or any other file. */
+bool vfake_eventfd_readable(const struct vfake_file *file);
 
 /*
  * Somebody in the kernel who is told of each signal, which takes the count, and of the file's
@@ -276,8 +352,11 @@ struct vfake_eventfd_watch {
 bool vfake_eventfd_watch(struct vfake_eventfd *eventfd, struct vfake_eventfd_watch *watch);
 void vfake_eventfd_unwatch(struct vfake_eventfd_watch *watch); /* of a watch that ended: nothing */
 
-/* A memfd's pages (borrowed), or NULL when the file is no memfd. */
+/* A memfd's pages, or those of the program in a vfake_memory_fd() (borrowed); NULL for another
+ * file. */
 struct vfake_mem *vfake_memfd_mem(struct vfake_file *file);
+/* The latter only. */
+struct vfake_mem *vfake_memory_mem(struct vfake_file *file);
 
 /* ---- calls ---- */
 
@@ -291,6 +370,7 @@ struct vfake_call {
 	const struct uapi_ioctl *row;
 	uint64_t uarg;	     /* the argument: a user address or the scalar */
 	void *arg;	     /* the kernel's copy of the struct, zero beyond what the caller gave */
+	void *before;	     /* room for another copy: what it was before the handler ran */
 	uint32_t size_bytes; /* argsz or size as the caller gave it */
 	bool respond;	     /* copy the struct out although the call fails */
 	bool silent;	     /* do not copy it out although the row says that it has results */
@@ -320,7 +400,11 @@ extern const vfake_handler vfake_kvm_vm_handlers[VFAKE_HANDLERS];
 extern const vfake_handler vfake_kvm_device_handlers[VFAKE_HANDLERS];
 extern const vfake_handler vfake_mig_data_handlers[VFAKE_HANDLERS];
 
-/* Copies between the kernel and the calling task: 0 or -EFAULT. */
+/* Copies between the kernel and the task that calls, each a fault point: 0 or -EFAULT. */
+int vfake_user_read(struct vfake_task *task, void *to, uint64_t from, uint64_t len);
+int vfake_user_write(struct vfake_task *task, uint64_t to, const void *from, uint64_t len);
+
+/* The same for an ioctl. */
 int vfake_copy_in(struct vfake_call *call, void *to, uint64_t from, uint64_t len);
 int vfake_copy_out(struct vfake_call *call, uint64_t to, const void *from, uint64_t len);
 

@@ -118,7 +118,9 @@ static int create_vfio(struct vfake_call *call, struct kvm *kvm)
 	device->kvm = kvm;
 	vfake_kvm_get(kvm);
 	kvm->vfio = device->vfio;
-	ret = vfake_fd_new(call->task, &kvm_device_ops, device);
+	ret = vfake_fault(kvm->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret)
+		ret = vfake_fd_new(call->task, &kvm_device_ops, device);
 	if (ret < 0)
 		free_device(device);
 	return ret;
@@ -132,7 +134,7 @@ static long vm_create_device(struct vfake_call *call)
 	if (arg->type != KVM_DEV_TYPE_VFIO)
 		return -ENODEV;
 	if (arg->flags & KVM_CREATE_DEVICE_TEST)
-		return 0;
+		return vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
 	fd = create_vfio(call, call->file->data);
 	if (fd < 0)
 		return fd;

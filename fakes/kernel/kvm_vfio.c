@@ -123,6 +123,7 @@ static struct kvm_vfio_file *find(struct kvm_vfio *vfio, const struct vfake_file
 static int add(struct kvm_vfio *vfio, struct vfake_file *file)
 {
 	struct kvm_vfio_file *entry;
+	int ret;
 
 	if (!file)
 		return -EBADF;
@@ -133,6 +134,11 @@ static int add(struct kvm_vfio *vfio, struct vfake_file *file)
 	entry = vfake_alloc(file->kernel, sizeof(*entry));
 	if (!entry)
 		return -ENOMEM;
+	ret = vfake_fault(file->kernel, VFAKE_FAULT_COMMIT);
+	if (ret) {
+		vfake_free(file->kernel, entry);
+		return ret;
+	}
 	entry->file = file;
 	vfake_file_get(file);
 	TAILQ_INSERT_TAIL(&vfio->files, entry, entry);
@@ -156,12 +162,16 @@ static void drop(struct kvm_vfio *vfio, struct kvm_vfio_file *entry)
 static int del(struct kvm_vfio *vfio, const struct vfake_file *file)
 {
 	struct kvm_vfio_file *entry;
+	int ret;
 
 	if (!file)
 		return -EBADF;
 	entry = find(vfio, file);
 	if (!entry)
 		return -ENOENT;
+	ret = vfake_fault(file->kernel, VFAKE_FAULT_COMMIT);
+	if (ret)
+		return ret;
 	drop(vfio, entry);
 	update_coherency(vfio);
 	return 0;
@@ -203,7 +213,9 @@ static int set_spapr_tce(struct kvm_vfio *vfio, struct vfake_call *call, uint64_
 	group = vfio_group_from_file(file);
 	if (!group)
 		return -EIO;
-	ret = kvm_spapr_attach_group(vfio->kvm, call->task, arg.tablefd, group);
+	ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret)
+		ret = kvm_spapr_attach_group(vfio->kvm, call->task, arg.tablefd, group);
 	if (!ret)
 		entry->has_tables = true;
 	return ret;

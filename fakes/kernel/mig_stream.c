@@ -170,7 +170,7 @@ static long saving_read(struct vfake_file *file, struct vfake_task *task, uint64
 	}
 	if (len > stream->unread_bytes)
 		len = stream->unread_bytes;
-	if (len && vfake_mm_write(task->mm, buf, stream->unread, len))
+	if (len && vfake_user_write(task, buf, stream->unread, len))
 		return -EFAULT;
 	consume(stream, len);
 	return (long)len;
@@ -257,7 +257,7 @@ static long take_piece(struct mig_file *stream, struct vfake_task *task, uint64_
 
 	if (stream->complete)
 		return -EINVAL;
-	if (vfake_mm_read(task->mm, stream->record + stream->got_bytes, buf, piece))
+	if (vfake_user_read(task, stream->record + stream->got_bytes, buf, piece))
 		return -EFAULT;
 	stream->started = true;
 	stream->got_bytes += piece;

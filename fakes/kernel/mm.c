@@ -23,6 +23,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <vfake/bridge.h>
+
 #include "kernel.h"
 
 enum { MEM_MMAP_BYTES = 128 * 1024 }; /* smaller pieces come from the heap */
@@ -70,11 +72,16 @@ void vfake_mem_put(struct vfake_mem *mem)
 	free_bytes(mem);
 	if (mem->share_fd >= 0)
 		close(mem->share_fd);
+	if (mem->source && mem->source->release)
+		mem->source->release(mem->source->ctx);
+	vfake_free(mem->kernel, mem->source);
 	vfake_free(mem->kernel, mem);
 }
 
 unsigned char *vfake_mem_bytes(struct vfake_mem *mem, uint64_t offset)
 {
+	if (mem->source && !mem->bytes)
+		return NULL; /* far */
 	if (!mem->bytes && mem->size_bytes < MEM_MMAP_BYTES) {
 		mem->bytes = calloc(1, mem->size_bytes);
 	} else if (!mem->bytes) {
@@ -268,6 +275,8 @@ static int reserve_area(struct vfake_mm *mm)
 
 	if (mm->area_count < mm->area_space)
 		return 0;
+	if (vfake_fault(mm->kernel, VFAKE_FAULT_ALLOC))
+		return -ENOMEM;
 	areas = realloc(mm->areas, space * sizeof(*areas));
 	if (!areas)
 		return -ENOMEM;
@@ -291,34 +300,42 @@ static int host_prot(int prot)
 	       (prot & VFAKE_PROT_WRITE ? PROT_WRITE : 0);
 }
 
-/* Makes the area's bytes appear at @addr of the program. MAP_FIXED_NOREPLACE: -EEXIST when
- * something is there. */
+/*
+ * mmap(2) at exactly @want: -EEXIST when something is there. A host that does not know
+ * MAP_FIXED_NOREPLACE, as memcheck, takes the address for a wish and says so by another one.
+ */
+static int map_at(void *want, uint64_t len, int prot, int flags, int fd, off_t offset)
+{
+	void *got = mmap(want, len, prot, flags | MAP_FIXED_NOREPLACE, fd, offset);
+
+	if (got == MAP_FAILED)
+		return errno == EEXIST ? -EEXIST : -ENOMEM;
+	if (got == want)
+		return 0;
+	munmap(got, len);
+	return -EEXIST;
+}
+
+/* Makes the area's bytes appear at @addr of the program. -EEXIST when something is there. */
 static int host_map(struct vfake_mem *mem, uint64_t offset, uint64_t len, int prot,
 		    enum vfake_area_kind kind, uint64_t addr)
 {
 	uint64_t before = offset & host_page_mask();
 	void *want = (void *)(uintptr_t)addr;
-	void *got;
 	int ret;
 
-	if (kind == VFAKE_AREA_ANON) {
-		got = mmap(want, len, host_prot(prot),
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-			   0);
-	} else {
+	if (kind != VFAKE_AREA_ANON) {
 		ret = share(mem);
-		if (ret)
-			return ret;
-		got = mmap((char *)want - before, len + before, host_prot(prot),
-			   MAP_SHARED | MAP_FIXED_NOREPLACE, mem->share_fd,
-			   (off_t)(offset - before));
+		return ret ? ret
+			   : map_at((char *)want - before, len + before, host_prot(prot),
+				    MAP_SHARED, mem->share_fd, (off_t)(offset - before));
 	}
-	if (got == MAP_FAILED)
-		return errno == EEXIST ? -EEXIST : -ENOMEM;
-	if (kind == VFAKE_AREA_ANON) {
-		mem->bytes = got;
-		mem->mmapped = true;
-	}
+	ret = map_at(want, len, host_prot(prot), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		     0);
+	if (ret)
+		return ret;
+	mem->bytes = want;
+	mem->mmapped = true;
 	return 0;
 }
 
@@ -414,6 +431,12 @@ static bool is_host(const struct vfake_mm *mm, uint64_t addr, uint64_t len)
 	if (!mm->host_memory || addr < 65536 || !vfake_access_ok(addr, len))
 		return false;
 	return addr + len <= arena_start || addr >= arena_end;
+}
+
+bool vfake_mm_host_last(const struct vfake_mm *mm, uint64_t addr, uint64_t *last)
+{
+	*last = (addr < arena_start ? arena_start : task_size) - 1;
+	return is_host(mm, addr, 1);
 }
 
 static int copy(struct vfake_mm *mm, unsigned char *kernel_side, uint64_t addr, uint64_t len,

@@ -19,6 +19,7 @@ static const struct vfio_pci_model *const models[] = {
 	[VFAKE_MODEL_MIGRATE_P2P] = &vfio_migrate_model,
 	[VFAKE_MODEL_MIGRATE_PRE_COPY] = &vfio_migrate_model,
 	[VFAKE_MODEL_MIGRATE_STOP] = &vfio_migrate_model,
+	[VFAKE_MODEL_ALARM] = &vfio_alarm_model,
 };
 
 const struct vfio_pci_model *vfio_pci_model(enum vfake_model model)
@@ -39,6 +40,11 @@ static uint64_t tick_once(struct vfake_kernel *kernel)
 			worked += pci->model->tick(pci);
 	}
 	return worked;
+}
+
+void vfake_set_clock(struct vfake_kernel *kernel, uint64_t seconds)
+{
+	kernel->clock_seconds = seconds;
 }
 
 uint64_t vfake_tick(struct vfake_kernel *kernel, uint64_t ticks)

@@ -9,6 +9,7 @@
  *   model_migrate.c      the engine that can be migrated
  *   mig_stream.c         the files that its state travels through
  *   model_migrate_log.c  the log of its DMA
+ *   model_alarm.c        the alarm clock, which has a log and a stream of its own
  */
 #ifndef FAKES_MODEL_H
 #define FAKES_MODEL_H
@@ -46,9 +47,20 @@ struct copy_state {
 	uint32_t moved;
 };
 
+/* What a step waits for when memory needs time (vfake/bridge.h). No state that migrates: without it
+ * the step begins anew. */
+enum copy_phase {
+	COPY_PHASE_BEGIN,
+	COPY_PHASE_WRITE,  /* the chunk was read */
+	COPY_PHASE_STATUS, /* the descriptor is done */
+};
+
 struct copy_engine {
 	struct vfio_pci *pci;
 	struct copy_state state;
+	enum copy_phase phase;
+	uint32_t status; /* of the descriptor, in COPY_PHASE_STATUS */
+	uint8_t chunk[VFAKE_COPY_CHUNK];
 	struct vfake_device_faults faults; /* no reset clears them */
 	bool running;			   /* in a synchronous doorbell or a tick */
 	bool suspended;			   /* starts no DMA */
@@ -127,6 +139,9 @@ struct mig_device {
 };
 
 extern const struct vfio_pci_model vfio_migrate_model;
+
+/* model_alarm.c */
+extern const struct vfio_pci_model vfio_alarm_model;
 
 /* mig_stream.c: a new file, of which the device has a reference: 0 or -ENOMEM. */
 int mig_open_saving(struct mig_device *mig, bool precopy);

@@ -24,6 +24,7 @@
 void copy_engine_reset_regs(struct copy_engine *engine)
 {
 	memset(&engine->state, 0, sizeof(engine->state));
+	engine->phase = COPY_PHASE_BEGIN;
 	engine->state.irq_mask = VFAKE_COPY_IRQ_ALL;
 }
 
@@ -108,6 +109,8 @@ static int dma(struct copy_engine *engine, uint64_t iova, uint8_t *bytes, uint64
 {
 	int ret = vfio_pci_dma(engine->pci, iova, bytes, len, write);
 
+	if (ret == -EAGAIN)
+		return ret;
 	if (ret)
 		note_fault(engine, iova, write, ring);
 	else if (write && engine->wrote)
@@ -123,6 +126,7 @@ static uint64_t slot_iova(const struct copy_state *state)
 static void halt(struct copy_engine *engine, uint32_t reason)
 {
 	engine->state.halt = reason;
+	engine->phase = COPY_PHASE_BEGIN;
 	engine->state.taken = 0;
 	raise_irqs(engine, VFAKE_COPY_IRQ_HALT);
 }
@@ -133,19 +137,22 @@ static bool is_ring(const struct copy_state *state)
 	       state->producer < state->ring_size && state->consumer < state->ring_size;
 }
 
-/* Takes the next descriptor; false when the engine halted instead. */
-static bool take(struct copy_engine *engine)
+/* Takes the next descriptor. 0, -EAGAIN, or another -errno when the engine halted instead. */
+static int take(struct copy_engine *engine)
 {
 	struct copy_state *state = &engine->state;
 	uint8_t desc[VFAKE_COPY_DESC_BYTES];
+	int ret;
 
 	if (!is_ring(state)) {
 		halt(engine, VFAKE_COPY_HALT_RING);
-		return false;
+		return -EINVAL;
 	}
-	if (dma(engine, slot_iova(state), desc, sizeof(desc), false, true)) {
-		halt(engine, VFAKE_COPY_HALT_FETCH);
-		return false;
+	ret = dma(engine, slot_iova(state), desc, sizeof(desc), false, true);
+	if (ret) {
+		if (ret != -EAGAIN)
+			halt(engine, VFAKE_COPY_HALT_FETCH);
+		return ret;
 	}
 	state->taken = 1;
 	state->source = copy_load(desc + VFAKE_COPY_DESC_SOURCE, 8);
@@ -153,22 +160,30 @@ static bool take(struct copy_engine *engine)
 	state->length = (uint32_t)copy_load(desc + VFAKE_COPY_DESC_LENGTH, 4);
 	state->flags = (uint32_t)copy_load(desc + VFAKE_COPY_DESC_FLAGS, 4);
 	state->moved = 0;
-	return true;
+	return 0;
 }
 
-/* The descriptor is done, well or badly. */
-static void finish(struct copy_engine *engine, uint32_t status)
+/* The descriptor is done, well or badly. Whether that could be written. */
+static bool finish(struct copy_engine *engine, uint32_t status)
 {
 	struct copy_state *state = &engine->state;
 	uint32_t irqs = state->flags & VFAKE_COPY_FLAG_IRQ ? VFAKE_COPY_IRQ_DONE : 0;
 	uint8_t bytes[8];
+	int ret;
 
 	copy_store(bytes, status, 4);
 	copy_store(bytes + 4, state->moved, 4);
-	if (dma(engine, slot_iova(state) + VFAKE_COPY_DESC_STATUS, bytes, sizeof(bytes), true,
-		true)) {
+	ret = dma(engine, slot_iova(state) + VFAKE_COPY_DESC_STATUS, bytes, sizeof(bytes), true,
+		  true);
+	if (ret == -EAGAIN) {
+		engine->phase = COPY_PHASE_STATUS;
+		engine->status = status;
+		return false;
+	}
+	engine->phase = COPY_PHASE_BEGIN;
+	if (ret) {
 		halt(engine, VFAKE_COPY_HALT_STATUS);
-		return;
+		return true;
 	}
 	if (status == VFAKE_COPY_DESC_READ_FAULT || status == VFAKE_COPY_DESC_WRITE_FAULT)
 		irqs |= VFAKE_COPY_IRQ_FAULT;
@@ -176,6 +191,7 @@ static void finish(struct copy_engine *engine, uint32_t status)
 	state->consumer = state->consumer + 1 == state->ring_size ? 0 : state->consumer + 1;
 	state->count++;
 	raise_irqs(engine, irqs);
+	return true;
 }
 
 static uint32_t chunk_bytes(const struct copy_state *state)
@@ -200,12 +216,14 @@ static void fill(const struct copy_state *state, uint8_t *bytes, uint32_t len)
 		bytes[i] = pattern[(state->moved + i) % 8];
 }
 
+enum { MOVE_WAITS = UINT8_MAX }; /* for memory; no status of a descriptor */
+
 /* One chunk of the descriptor in hand. VFAKE_COPY_DESC_OPEN: there is more. */
 static uint32_t move(struct copy_engine *engine)
 {
 	struct copy_state *state = &engine->state;
 	uint32_t len = chunk_bytes(state);
-	uint8_t bytes[VFAKE_COPY_CHUNK];
+	int ret = 0;
 
 	if ((state->flags & ~(uint32_t)(VFAKE_COPY_FLAG_FILL | VFAKE_COPY_FLAG_IRQ)) ||
 	    state->length > VFAKE_COPY_LENGTH_MAX)
@@ -213,11 +231,15 @@ static uint32_t move(struct copy_engine *engine)
 	if (!len)
 		return VFAKE_COPY_DESC_DONE;
 	if (state->flags & VFAKE_COPY_FLAG_FILL)
-		fill(state, bytes, len);
-	else if (dma(engine, state->source + state->moved, bytes, len, false, false))
-		return VFAKE_COPY_DESC_READ_FAULT;
-	if (dma(engine, state->dest + state->moved, bytes, len, true, false))
-		return VFAKE_COPY_DESC_WRITE_FAULT;
+		fill(state, engine->chunk, len);
+	else if (engine->phase == COPY_PHASE_BEGIN)
+		ret = dma(engine, state->source + state->moved, engine->chunk, len, false, false);
+	if (ret)
+		return ret == -EAGAIN ? MOVE_WAITS : VFAKE_COPY_DESC_READ_FAULT;
+	ret = dma(engine, state->dest + state->moved, engine->chunk, len, true, false);
+	engine->phase = ret == -EAGAIN ? COPY_PHASE_WRITE : COPY_PHASE_BEGIN;
+	if (ret)
+		return ret == -EAGAIN ? MOVE_WAITS : VFAKE_COPY_DESC_WRITE_FAULT;
 	state->moved += len;
 	state->bytes += len;
 	return state->moved == state->length ? VFAKE_COPY_DESC_DONE : VFAKE_COPY_DESC_OPEN;
@@ -237,16 +259,21 @@ bool copy_engine_step(struct copy_engine *engine)
 {
 	struct copy_state *state = &engine->state;
 	uint32_t status;
+	int ret = 0;
 
 	if (!(state->control & VFAKE_COPY_CONTROL_RUN) || state->halt ||
 	    !copy_engine_busy(engine) || !may_dma(engine))
 		return false;
-	if (!state->taken && !take(engine))
-		return true;
+	if (engine->phase == COPY_PHASE_STATUS)
+		return finish(engine, engine->status);
+	if (!state->taken)
+		ret = take(engine);
+	if (ret)
+		return ret != -EAGAIN;
 	status = move(engine);
-	if (status != VFAKE_COPY_DESC_OPEN)
-		finish(engine, status);
-	return true;
+	if (status == MOVE_WAITS)
+		return false;
+	return status == VFAKE_COPY_DESC_OPEN || finish(engine, status);
 }
 
 void copy_engine_run(struct copy_engine *engine)

@@ -328,6 +328,7 @@ int copy_engine_load(struct copy_engine *engine, const uint8_t *bytes)
 	if (!memory && !missing)
 		return -ENOMEM;
 	engine->state = state;
+	engine->phase = COPY_PHASE_BEGIN;
 	if (memory)
 		memcpy(memory, bytes + MEMORY_AT, VFAKE_COPY_BAR_BYTES);
 	return 0;

@@ -106,7 +106,7 @@ static long give_fd(struct vfake_call *call, uint64_t data, struct mig_file *str
 	}
 	if (!vfake_copy_out(call, data, arg, sizeof(*arg)))
 		return 0;
-	vfake_close(call->task, arg->data_fd);
+	vfake_fd_close(call->task, arg->data_fd);
 	return -EFAULT;
 }
 

@@ -147,6 +147,8 @@ static int start_log(struct dma_log *log, struct vfake_call *call,
 	ret = copy_ranges(call, control, ranges);
 	if (!ret && log->active)
 		ret = -EINVAL;
+	if (!ret)
+		ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
 	if (ret) {
 		vfake_free(call->kernel, ranges);
 		return ret;

@@ -4,9 +4,11 @@
  *
  * Imitates what a slab cache is to Linux 7.2: iommufd's areas and pages come from one here, and the
  * nodes of IOVA maps from another. Kept:
- * a block that is freed is the next that is given out, so it is likely in the processor's cache; to
- * free touches nothing but the block. Dropped: memory goes back to the system with the kernel, not
- * before. Under AddressSanitizer every block comes from the heap, so that a use after free is seen.
+ * a block that is freed is the next that is given out, so it is likely in the processor's cache.
+ * The list of free blocks is an array beside them: a block that nobody has looked at for long is
+ * in no cache, and to free it does not touch it either. Dropped: memory goes back to the system
+ * with the kernel, not before. Under AddressSanitizer every block comes from the heap, so that a
+ * use after free is seen.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,11 +61,26 @@ static struct vfake_pool_slab *new_slab(size_t bytes)
 	return slab;
 }
 
+/* Room in the list for all blocks that there are, so that to free one never fails. */
+static bool reserve_free(struct vfake_pool *pool, size_t blocks)
+{
+	void **list = realloc(pool->free, (pool->blocks + blocks) * sizeof(*list));
+
+	if (!list)
+		return false;
+	pool->free = list;
+	pool->blocks += blocks;
+	return true;
+}
+
 static bool add_slab(struct vfake_pool *pool)
 {
 	size_t bytes = pool->slab_bytes ? pool->slab_bytes : SLAB_BYTES_MIN;
-	struct vfake_pool_slab *slab = new_slab(bytes);
+	struct vfake_pool_slab *slab;
 
+	if (!reserve_free(pool, (bytes - CACHE_LINE) / block_bytes(pool)))
+		return false;
+	slab = new_slab(bytes);
 	if (!slab)
 		return false;
 	pool->slab_bytes = bytes < SLAB_BYTES_MAX ? 2 * bytes : bytes;
@@ -74,13 +91,21 @@ static bool add_slab(struct vfake_pool *pool)
 	return true;
 }
 
+static inline __attribute__((always_inline)) void prefetch_block(const void *block, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += CACHE_LINE)
+		__builtin_prefetch((const char *)block + at, 1);
+}
+
 static void *take_block(struct vfake_pool *pool)
 {
 	size_t bytes = block_bytes(pool);
-	void *block = pool->free;
+	void *block;
 
-	if (block) {
-		memcpy(&pool->free, block, sizeof(pool->free));
+	if (pool->free_count) {
+		block = pool->free[--pool->free_count];
+		if (pool->free_count)
+			prefetch_block(pool->free[pool->free_count - 1], bytes);
 		return block;
 	}
 	if ((!pool->slabs || (size_t)(pool->slabs->end - pool->slabs->used) < bytes) &&
@@ -97,7 +122,7 @@ void *vfake_pool_alloc(struct vfake_kernel *kernel, struct vfake_pool *pool)
 
 	if (POOLS_ARE_HEAP)
 		return vfake_alloc(kernel, pool->size_bytes);
-	block = take_block(pool);
+	block = vfake_fault(kernel, VFAKE_FAULT_ALLOC) ? NULL : take_block(pool);
 	if (!block)
 		return NULL;
 	kernel->ledger.allocations += kernel->booted;
@@ -111,8 +136,7 @@ void vfake_pool_free(struct vfake_kernel *kernel, struct vfake_pool *pool, void 
 		return;
 	}
 	kernel->ledger.allocations -= kernel->booted;
-	memcpy(block, &pool->free, sizeof(pool->free));
-	pool->free = block;
+	pool->free[pool->free_count++] = block;
 }
 
 void vfake_pool_destroy(struct vfake_pool *pool)
@@ -125,7 +149,6 @@ void vfake_pool_destroy(struct vfake_pool *pool)
 		free(slab);
 		slab = next;
 	}
-	pool->slabs = NULL;
-	pool->free = NULL;
-	pool->slab_bytes = 0;
+	free(pool->free);
+	*pool = (struct vfake_pool){ .size_bytes = pool->size_bytes };
 }

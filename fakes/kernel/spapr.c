@@ -123,6 +123,11 @@ static int create_window(struct spapr *spapr, struct vfake_task *task,
 	ret = create_table(spapr, task, number, arg);
 	if (ret)
 		return ret;
+	ret = vfake_fault(spapr->kernel, VFAKE_FAULT_COMMIT);
+	if (ret) {
+		free_table(spapr, number);
+		return ret;
+	}
 	table = spapr->tables[number];
 	TAILQ_FOREACH(group, &spapr->groups, entry)
 	spapr_set_window(group, number, table);
@@ -248,6 +253,7 @@ static long unmap_dma(struct vfake_call *call)
 	struct spapr_table *table;
 	uint64_t pages;
 
+	call->silent = true; /* unlike type1's it says nothing back */
 	if (ret)
 		return ret;
 	if (number < 0)
@@ -304,9 +310,11 @@ static long register_memory(struct vfake_call *call)
 			return ret;
 	}
 	registration = vfake_alloc(call->kernel, sizeof(*registration));
-	if (!registration) {
+	ret = registration ? vfake_fault(call->kernel, VFAKE_FAULT_COMMIT) : -ENOMEM;
+	if (ret) {
+		vfake_free(call->kernel, registration);
 		spapr_region_put(spapr->mm, region);
-		return -ENOMEM;
+		return ret;
 	}
 	registration->region = region;
 	TAILQ_INSERT_HEAD(&spapr->registrations, registration, entry);

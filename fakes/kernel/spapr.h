@@ -72,9 +72,13 @@ void spapr_region_unmapped(struct spapr_region *region, uint64_t count);
 
 /* ---- spapr_window.c: TCE tables ---- */
 
-/* A tree of equal levels. Entries are big-endian; those above the last level hold an address. */
+/*
+ * A tree of equal levels. Entries are big-endian; those above the last level hold an address. A
+ * level is cut into chunks, of which those are there that were written to: windows are large and
+ * mostly empty.
+ */
 struct spapr_tree {
-	uint64_t **level; /* by number; 0 is the root */
+	uint64_t ***level; /* by number; 0 is the root; then by chunk */
 	uint32_t count;
 	uint32_t space;
 };
@@ -86,8 +90,11 @@ struct spapr_table {
 	uint32_t page_shift;
 	uint32_t levels;
 	uint32_t level_bits;	  /* a level has 2^level_bits entries */
+	uint32_t chunk_bits;	  /* a chunk 2^chunk_bits */
 	uint64_t offset;	  /* number of the first entry: the window's start in pages */
 	uint64_t size;		  /* entries that the hardware reads */
+	uint64_t first_used;	  /* no entry before it or behind last_used was ever written */
+	uint64_t last_used;
 	uint64_t allocated_bytes; /* as charged to whoever made it */
 	bool pins_pages;	  /* v1: each entry holds its page itself */
 	struct spapr_tree hw;
@@ -115,8 +122,8 @@ void spapr_table_put(struct spapr_table *table);
 
 /*
  * The entries from number @index on, counted from the window's start, @limit of them at most.
- * With @alloc missing levels are made: 0 or -ENOMEM. Without, hw is NULL and count says how many
- * entries are missing.
+ * With @alloc missing levels are made, because the caller will write to all of them: 0 or -ENOMEM.
+ * Without, hw is NULL where nothing was ever written, and count says for how many entries.
  */
 int spapr_table_stretch(struct spapr_table *table, uint64_t index, uint64_t limit, bool alloc,
 			struct spapr_stretch *stretch);

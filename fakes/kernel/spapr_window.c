@@ -21,9 +21,12 @@
  * Dropped: NUMA nodes, and the hardware's own cache of entries.
  */
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "spapr.h"
+
+enum { CHUNK_BITS_MAX = 13 }; /* 64 KiB */
 
 /* Where the levels of a table lie, for the entries that point to them. No memory has such an
  * address. */
@@ -96,19 +99,24 @@ uint64_t spapr_table_size(const struct vfake_kernel *kernel, uint32_t page_shift
 static int grow_tree(struct vfake_kernel *kernel, struct spapr_tree *tree)
 {
 	uint32_t space = tree->space ? 2 * tree->space : 4;
-	uint64_t **level;
+	uint64_t ***level;
 
 	if (tree->count < tree->space)
 		return 0;
-	level = vfake_alloc(kernel, space * sizeof(uint64_t *));
+	level = vfake_alloc(kernel, space * sizeof(uint64_t **));
 	if (!level)
 		return -ENOMEM;
 	if (tree->count)
-		memcpy(level, tree->level, tree->count * sizeof(uint64_t *));
+		memcpy(level, tree->level, tree->count * sizeof(uint64_t **));
 	vfake_free(kernel, tree->level);
 	tree->level = level;
 	tree->space = space;
 	return 0;
+}
+
+static uint64_t chunks_of_level(const struct spapr_table *table)
+{
+	return (uint64_t)1 << (table->level_bits - table->chunk_bits);
 }
 
 /* A new level of zeroes; *number is how to find it again. */
@@ -121,7 +129,8 @@ static int add_level(struct spapr_table *table, struct spapr_tree *tree, uint32_
 		return ret;
 	if (bytes > table->kernel->world.spapr.max_level_bytes)
 		return -ENOMEM;
-	tree->level[tree->count] = vfake_alloc(table->kernel, bytes);
+	tree->level[tree->count] =
+		vfake_alloc(table->kernel, chunks_of_level(table) * sizeof(uint64_t *));
 	if (!tree->level[tree->count])
 		return -ENOMEM;
 	*number = tree->count++;
@@ -130,8 +139,11 @@ static int add_level(struct spapr_table *table, struct spapr_tree *tree, uint32_
 
 static void free_tree(struct spapr_table *table, struct spapr_tree *tree)
 {
-	for (uint32_t i = 0; i < tree->count; i++)
+	for (uint32_t i = 0; i < tree->count; i++) {
+		for (uint64_t chunk = 0; chunk < chunks_of_level(table); chunk++)
+			free(tree->level[i][chunk]);
 		vfake_free(table->kernel, tree->level[i]);
+	}
 	vfake_free(table->kernel, tree->level);
 }
 
@@ -142,12 +154,27 @@ static uint64_t level_entry(const struct spapr_table *table, uint32_t number)
 	return htobe64(addr | SPAPR_TCE_PERMISSIONS);
 }
 
-static uint64_t *level_at(const struct spapr_table *table, const struct spapr_tree *tree,
-			  uint64_t entry)
+static uint32_t level_number(const struct spapr_table *table, uint64_t entry)
 {
 	uint64_t addr = be64toh(entry) & ~(uint64_t)SPAPR_TCE_PERMISSIONS;
 
-	return tree->level[(addr - levels_base) >> (table->level_bits + 3)];
+	return (uint32_t)((addr - levels_base) >> (table->level_bits + 3));
+}
+
+/*
+ * Entry @index of a level, or NULL: its chunk is missing, or with @alloc there is no memory for it.
+ * Linux has the whole level from its making on, so a chunk is nothing that the ledger counts or a
+ * fault can strike.
+ */
+static uint64_t *entry_at(const struct spapr_table *table, uint64_t **level, uint64_t index,
+			  bool alloc)
+{
+	uint64_t entries = (uint64_t)1 << table->chunk_bits;
+	uint64_t **chunk = &level[index >> table->chunk_bits];
+
+	if (!*chunk && alloc)
+		*chunk = calloc(entries, sizeof(uint64_t));
+	return *chunk ? *chunk + (index & (entries - 1)) : NULL;
 }
 
 /*
@@ -159,15 +186,18 @@ static int walk(struct spapr_table *table, struct spapr_tree *tree, uint64_t ind
 		uint64_t **at, uint64_t *reach)
 {
 	uint64_t mask = ((uint64_t)1 << table->level_bits) - 1;
-	uint64_t *level = tree->level[0];
-	uint32_t number;
+	uint64_t chunk_mask = ((uint64_t)1 << table->chunk_bits) - 1;
+	uint32_t number = 0;
 	int ret;
 
 	for (uint32_t depth = table->levels - 1; depth; depth--) {
 		uint32_t shift = depth * table->level_bits;
-		uint64_t *entry = &level[(index >> shift) & mask];
+		uint64_t *entry =
+			entry_at(table, tree->level[number], (index >> shift) & mask, alloc);
 
-		if (!*entry && !alloc) {
+		if (!entry && alloc)
+			return -ENOMEM;
+		if (!entry || (!*entry && !alloc)) {
 			*at = NULL;
 			*reach = ((uint64_t)1 << shift) - (index & (((uint64_t)1 << shift) - 1));
 			return 0;
@@ -178,11 +208,11 @@ static int walk(struct spapr_table *table, struct spapr_tree *tree, uint64_t ind
 				return ret;
 			*entry = level_entry(table, number);
 		}
-		level = level_at(table, tree, *entry);
+		number = level_number(table, *entry);
 	}
-	*at = &level[index & mask];
-	*reach = mask + 1 - (index & mask);
-	return 0;
+	*at = entry_at(table, tree->level[number], index & mask, alloc);
+	*reach = chunk_mask + 1 - (index & chunk_mask);
+	return *at || !alloc ? 0 : -ENOMEM;
 }
 
 /* ---- beyond the end ---- */
@@ -237,6 +267,25 @@ static int spill_stretch(struct spapr_table *table, uint64_t index, bool alloc,
 
 /* ---- entries ---- */
 
+/* A window is large and mostly empty: what nobody wrote to is not looked at. False for such. */
+static bool was_used(const struct spapr_table *table, uint64_t index, uint64_t *limit)
+{
+	bool used = table->first_used <= index && index <= table->last_used;
+	uint64_t end = used ? table->last_used + 1 : table->first_used;
+
+	if (index<end && * limit> end - index)
+		*limit = end - index;
+	return used;
+}
+
+static void note_use(struct spapr_table *table, uint64_t first, uint64_t count)
+{
+	if (first < table->first_used)
+		table->first_used = first;
+	if (first + count - 1 > table->last_used)
+		table->last_used = first + count - 1;
+}
+
 int spapr_table_stretch(struct spapr_table *table, uint64_t index, uint64_t limit, bool alloc,
 			struct spapr_stretch *stretch)
 {
@@ -244,6 +293,10 @@ int spapr_table_stretch(struct spapr_table *table, uint64_t index, uint64_t limi
 	uint64_t reach;
 	int ret;
 
+	if (!alloc && !was_used(table, index, &limit)) {
+		*stretch = (struct spapr_stretch){ .count = limit };
+		return 0;
+	}
 	if (index >= capacity) {
 		ret = spill_stretch(table, index - capacity, alloc, stretch);
 	} else {
@@ -254,9 +307,13 @@ int spapr_table_stretch(struct spapr_table *table, uint64_t index, uint64_t limi
 		if (!ret && !stretch->user)
 			stretch->hw = NULL;
 	}
-	if (!ret && stretch->count > limit)
+	if (ret)
+		return ret;
+	if (stretch->count > limit)
 		stretch->count = limit;
-	return ret;
+	if (alloc)
+		note_use(table, index, stretch->count);
+	return 0;
 }
 
 bool spapr_table_read(struct spapr_table *table, uint64_t iova, uint64_t *entry)
@@ -314,7 +371,9 @@ int spapr_table_new(struct vfake_kernel *kernel, uint64_t start, uint32_t page_s
 	table->page_shift = page_shift;
 	table->levels = levels;
 	table->level_bits = (uint32_t)shift - 3;
+	table->chunk_bits = table->level_bits < CHUNK_BITS_MAX ? table->level_bits : CHUNK_BITS_MAX;
 	table->offset = start >> page_shift;
+	table->first_used = UINT64_MAX;
 	table->size = power_shift(table_shift) / sizeof(uint64_t);
 	table->allocated_bytes = spapr_table_size(kernel, page_shift, window_size, levels);
 	ret = add_roots(table);

@@ -55,12 +55,23 @@ void vfake_file_get(struct vfake_file *file)
 	file->refs++;
 }
 
+/* Inside of a call this is not the call any more: nothing can fail here. */
+static void release_file(struct vfake_file *file)
+{
+	struct vfake_kernel *kernel = file->kernel;
+	const struct vfake_fault_point *points = kernel->faults.points;
+
+	kernel->faults.points = NULL;
+	if (file->ops->release)
+		file->ops->release(file);
+	kernel->faults.points = points;
+}
+
 void vfake_file_put(struct vfake_file *file)
 {
 	if (--file->refs)
 		return;
-	if (file->ops->release)
-		file->ops->release(file);
+	release_file(file);
 	free_file(file);
 }
 
@@ -78,6 +89,8 @@ static int grow_table(struct vfake_task *task)
 
 	if (task->file_space >= MAX_DESCRIPTORS)
 		return -EMFILE;
+	if (vfake_fault(task->kernel, VFAKE_FAULT_ALLOC))
+		return -ENOMEM;
 	files = realloc(task->files, (size_t)space * sizeof(struct vfake_file *));
 	if (!files)
 		return -ENOMEM;
@@ -119,7 +132,7 @@ int vfake_fd_new(struct vfake_task *task, const struct vfake_file_ops *ops, void
 	return fd;
 }
 
-int vfake_close(struct vfake_task *task, int fd)
+int vfake_fd_close(struct vfake_task *task, int fd)
 {
 	struct vfake_file *file = vfake_fd_file(task, fd);
 
@@ -133,7 +146,14 @@ int vfake_close(struct vfake_task *task, int fd)
 	return 0;
 }
 
-int vfake_pass_fd(struct vfake_task *from, int fd, struct vfake_task *to)
+int vfake_close(struct vfake_task *task, int fd)
+{
+	struct vfake_event event = { .task = task, .call = "close", .fd = fd };
+
+	return (int)vfake_leave(task->kernel, &event, vfake_fd_close(task, fd));
+}
+
+static int pass_fd(struct vfake_task *from, int fd, struct vfake_task *to)
 {
 	struct vfake_file *file = vfake_fd_file(from, fd);
 	int new_fd;
@@ -147,9 +167,24 @@ int vfake_pass_fd(struct vfake_task *from, int fd, struct vfake_task *to)
 	return new_fd;
 }
 
+int vfake_pass_fd(struct vfake_task *from, int fd, struct vfake_task *to)
+{
+	struct vfake_event event = { .task = from, .call = "pass_fd", .fd = fd, .to = to };
+	int ret = vfake_enter(from, VFAKE_CALL_PASS_FD);
+
+	if (!ret)
+		ret = pass_fd(from, fd, to);
+	return (int)vfake_leave(from->kernel, &event, ret);
+}
+
 int vfake_dup(struct vfake_task *task, int fd)
 {
-	return vfake_pass_fd(task, fd, task);
+	struct vfake_event event = { .task = task, .call = "dup", .fd = fd };
+	int ret = vfake_enter(task, VFAKE_CALL_DUP);
+
+	if (!ret)
+		ret = pass_fd(task, fd, task);
+	return (int)vfake_leave(task->kernel, &event, ret);
 }
 
 /* ---- tasks ---- */
@@ -205,22 +240,54 @@ void vfake_task_put(struct vfake_task *task)
 
 void vfake_task_exit(struct vfake_task *task)
 {
+	struct vfake_event event = { .task = task, .call = "exit", .fd = -1 };
+
 	for (int fd = 0; fd < task->file_space; fd++)
-		vfake_close(task, fd);
+		vfake_fd_close(task, fd);
 	free(task->files);
 	task->files = NULL;
 	task->file_space = 0;
 	vfake_mm_put(task->mm);
 	task->mm = NULL;
 	LIST_REMOVE(task, entry);
+	vfake_leave(task->kernel, &event, 0);
 	vfake_task_put(task);
+}
+
+static bool is_kept(int fd, const int *keep, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (keep[i] == fd)
+			return true;
+	}
+	return false;
+}
+
+int vfake_task_exec(struct vfake_task *task, const int *keep, size_t count)
+{
+	struct vfake_mm *mm = vfake_mm_new(task->kernel, task->attr.host_memory);
+	struct vfake_event event = { .task = task, .call = "exec", .fd = -1 };
+
+	if (!mm)
+		return -ENOMEM;
+	/* In Linux's order: first the memory, then the descriptors. */
+	vfake_mm_put(task->mm);
+	task->mm = mm;
+	vfake_leave(task->kernel, &event, 0);
+	for (int fd = 0; fd < task->file_space; fd++) {
+		if (!is_kept(fd, keep, count))
+			vfake_close(task, fd);
+	}
+	return 0;
 }
 
 int vfake_memlock(struct vfake_task *task, uint64_t bytes)
 {
+	struct vfake_event event = { .task = task, .call = "memlock", .fd = -1, .len = bytes };
+
 	task->attr.memlock_bytes = bytes;
 	task->attr.cap_ipc_lock = false;
-	return 0;
+	return (int)vfake_leave(task->kernel, &event, 0);
 }
 
 uint64_t vfake_memlock_pages(const struct vfake_task *task)

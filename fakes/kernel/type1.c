@@ -69,7 +69,9 @@ static int set_vaddr(struct type1 *type1, const struct vfio_iommu_type1_dma_map 
 	dma = type1_dma_of(&range);
 	if (!dma->vaddr_invalid || dma->iova != map->iova || dma->size_bytes != map->size)
 		return -EINVAL;
-	ret = type1_change_owner(dma, task);
+	ret = vfake_fault(type1->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret)
+		ret = type1_change_owner(dma, task);
 	if (ret)
 		return ret;
 	dma->vaddr = map->vaddr;
@@ -99,6 +101,8 @@ static int add_dma(struct type1 *type1, const struct vfio_iommu_type1_dma_map *m
 	ret = type1_pin(dma, task);
 	if (!ret && type1->dirty_tracking)
 		ret = type1_can_track(type1, dma);
+	if (!ret)
+		ret = vfake_fault(type1->kernel, VFAKE_FAULT_COMMIT);
 	if (!ret)
 		ret = vfake_iova_map_insert(&type1->dmas, dma->iova, last, (uintptr_t)dma);
 	if (ret)
@@ -264,6 +268,9 @@ static long type1_unmap_dma(struct vfake_call *call)
 		return -EINVAL;
 	if (type1->v2 && !all && bisects(type1, unmap->iova, last))
 		return -EINVAL;
+	ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	if (ret)
+		return ret;
 	if (vaddr_only)
 		ret = invalidate_vaddrs(type1, unmap->iova, last, &done);
 	else

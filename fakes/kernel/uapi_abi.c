@@ -10,6 +10,7 @@
 #include "uapi/iommufd.h"
 #include "uapi/kvm.h"
 #include "uapi/vfio.h"
+#include "uapi/vfio_user.h"
 
 #include <stddef.h>
 #include <stdint.h>

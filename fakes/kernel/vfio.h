@@ -221,8 +221,8 @@ struct vfake_mem *vfio_dmabuf_mem(struct vfake_file *file, uint64_t *offset, uin
 /* How often a dma-buf was revoked. */
 uint64_t vfio_dmabuf_revocations(const struct vfake_file *file);
 
-/* DMA by the device, through the domain that it is attached to: 0, or -EFAULT for an IOMMU fault.
- */
+/* DMA by the device, through the domain that it is attached to: 0, -EFAULT for an IOMMU fault, or
+ * -EAGAIN for memory that is not there yet: the device repeats the access in its next tick. */
 int vfio_device_dma(struct vfio_device *device, uint64_t iova, void *bytes, uint64_t len,
 		    bool write);
 

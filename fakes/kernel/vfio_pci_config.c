@@ -503,11 +503,11 @@ static long access_piece(struct vfio_pci *pci, struct vfake_task *task, uint64_t
 
 	if (!write) {
 		perm->read(pci, perm, piece, val);
-		return vfake_mm_write(task->mm, buf, val, piece->len) ? -EFAULT : 0;
+		return vfake_user_write(task, buf, val, piece->len) ? -EFAULT : 0;
 	}
 	if (!perm->write)
 		return 0;
-	if (vfake_mm_read(task->mm, val, buf, piece->len))
+	if (vfake_user_read(task, val, buf, piece->len))
 		return -EFAULT;
 	return perm->write(pci, perm, piece, val);
 }

@@ -162,7 +162,9 @@ static long export(struct vfio_pci *pci, struct vfake_task *task,
 	for (uint32_t i = 0; i < get->nr_ranges; i++)
 		buf->size_bytes += ranges[i].length;
 	buf->revoked = !vfio_pci_memory_enabled(pci);
-	fd = vfake_fd_new(task, &dmabuf_ops, buf);
+	fd = vfake_fault(pci->kernel, VFAKE_FAULT_COMMIT);
+	if (!fd)
+		fd = vfake_fd_new(task, &dmabuf_ops, buf);
 	if (fd < 0) {
 		vfake_free(pci->kernel, buf);
 		return fd;

@@ -47,7 +47,9 @@ static long low_power_entry_with_wakeup(struct vfio_pci *pci, struct vfake_call 
 	wake = vfake_eventfd_get(call->task, entry.wakeup_eventfd, &ret);
 	if (!wake)
 		return ret;
-	ret = enter_low_power(pci, wake);
+	ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret)
+		ret = enter_low_power(pci, wake);
 	if (ret)
 		vfake_eventfd_put(wake);
 	return ret;

@@ -486,6 +486,8 @@ long vfio_pci_set_irqs(struct vfake_call *call)
 		ret = vfake_copy_in(call, data, call->uarg + sizeof(*set), (uint64_t)size);
 	}
 	if (!ret)
+		ret = vfake_fault(call->kernel, VFAKE_FAULT_COMMIT);
+	if (!ret)
 		ret = do_set_irqs(pci, call->task, set, data);
 	vfake_free(call->kernel, data);
 	return ret;

@@ -105,7 +105,7 @@ static int move(const struct transfer *t, uint64_t buf, uint64_t at, uint32_t wi
 	uint8_t val[8];
 
 	if (t->write) {
-		if (vfake_mm_read(t->task->mm, val, buf, width))
+		if (vfake_user_read(t->task, val, buf, width))
 			return -EFAULT;
 		if (blocked)
 			return -EIO;
@@ -118,7 +118,7 @@ static int move(const struct transfer *t, uint64_t buf, uint64_t at, uint32_t wi
 		rom_read(t->pci, at, val, width);
 	else
 		bar_read(t->pci, t->bar, at, val, width);
-	return vfake_mm_write(t->task->mm, buf, val, width) ? -EFAULT : 0;
+	return vfake_user_write(t->task, buf, val, width) ? -EFAULT : 0;
 }
 
 /* Bytes skipped, or -EFAULT. */
@@ -137,7 +137,7 @@ static int64_t skip_hole(const struct transfer *t, uint64_t buf, uint64_t len)
 	for (uint64_t done = 0; done < len; done += sizeof(ones)) {
 		uint64_t chunk = len - done < sizeof(ones) ? len - done : sizeof(ones);
 
-		if (vfake_mm_write(t->task->mm, buf + done, ones, chunk))
+		if (vfake_user_write(t->task, buf + done, ones, chunk))
 			return -EFAULT;
 	}
 	return (int64_t)len;

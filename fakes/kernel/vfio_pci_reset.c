@@ -205,17 +205,19 @@ static void reset_bus(struct vfio_device *device)
 	}
 }
 
-/* Linux holds the group files that it was given in an array; the descriptors serve as well here. */
+/*
+ * Linux holds the group files that it was given in an array; the descriptors serve as well here.
+ * They are copied more than once, of which only the first time is Linux's and a fault point.
+ */
 static bool in_groups(struct vfake_call *call, struct vfio_device *device, uint32_t count)
 {
-	const struct vfio_pci_hot_reset *arg = call->arg;
+	uint64_t from = call->uarg + sizeof(struct vfio_pci_hot_reset);
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct vfake_file *file;
 		int32_t fd;
 
-		if (vfake_copy_in(call, &fd, call->uarg + sizeof(*arg) + i * sizeof(fd),
-				  sizeof(fd)))
+		if (vfake_mm_read(call->task->mm, &fd, from + i * sizeof(fd), sizeof(fd)))
 			return false;
 		file = vfake_fd_file(call->task, fd);
 		if (file && vfio_group_from_file(file) == device->group)
@@ -237,7 +239,7 @@ static long check_group_fds(struct vfake_call *call, uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		struct vfake_file *file;
 
-		if (vfake_copy_in(call, &fd, from + i * sizeof(fd), sizeof(fd)))
+		if (vfake_mm_read(call->task->mm, &fd, from + i * sizeof(fd), sizeof(fd)))
 			return -EFAULT;
 		file = vfake_fd_file(call->task, fd);
 		if (!file)

@@ -6,25 +6,12 @@
  * none of them. An address of memory is turned back into the task's address of it, so that nobody
  * outside needs to know how the kernel holds memory.
  */
-#include <string.h>
-
 #include <vfake/view.h>
 
 #include "iommufd_private.h"
 #include "spapr.h"
 #include "type1.h"
-
-static const struct vfio_device *find_device(const struct vfake_kernel *kernel, const char *name)
-{
-	const struct vfio_device *device;
-
-	LIST_FOREACH(device, &kernel->devices, entry)
-	{
-		if (!strcmp(device->desc->name, name))
-			return device;
-	}
-	return NULL;
-}
+#include "view.h"
 
 static uint64_t count_entries(struct spapr_table *table)
 {
@@ -83,7 +70,7 @@ static void view_page_table(const struct vfake_domain *domain, struct vfake_devi
 int vfake_view_device(const struct vfake_kernel *kernel, const char *name,
 		      struct vfake_device_view *view)
 {
-	const struct vfio_device *device = find_device(kernel, name);
+	const struct vfio_device *device = view_find_device(kernel, name);
 	const struct vfio_group *group;
 
 	if (!device)
@@ -105,19 +92,16 @@ int vfake_view_device(const struct vfake_kernel *kernel, const char *name,
 
 bool vfake_view_same_domain(const struct vfake_kernel *kernel, const char *a, const char *b)
 {
-	const struct vfio_device *first = find_device(kernel, a);
-	const struct vfio_device *second = find_device(kernel, b);
+	const struct vfio_device *first = view_find_device(kernel, a);
+	const struct vfio_device *second = view_find_device(kernel, b);
 
 	return first && second && first->group->domain &&
 	       first->group->domain == second->group->domain;
 }
 
-/* The task's address of a byte of memory, 0 for none; *len is cut to what lies in one area. */
-static vfake_addr address_of(const struct vfake_task *task, const struct vfake_translation *at,
-			     uint64_t *len)
+vfake_addr view_address_of(const struct vfake_mm *mm, const struct vfake_translation *at,
+			   uint64_t *len)
 {
-	const struct vfake_mm *mm = task->mm;
-
 	for (size_t i = 0; i < mm->area_count; i++) {
 		const struct vfake_area *area = &mm->areas[i];
 		uint64_t size = area->last - area->start + 1;
@@ -137,7 +121,7 @@ int vfake_view_translate(const struct vfake_kernel *kernel, const char *name,
 			 const struct vfake_task *task, uint64_t iova,
 			 struct vfake_target_view *target)
 {
-	const struct vfio_device *device = find_device(kernel, name);
+	const struct vfio_device *device = view_find_device(kernel, name);
 	struct vfake_translation at = { 0 };
 	/* Up to the end of the space; from 0 on that is one byte more than a length can say. */
 	uint64_t rest = iova ? -iova : UINT64_MAX;
@@ -153,7 +137,7 @@ int vfake_view_translate(const struct vfake_kernel *kernel, const char *name,
 		.readable = at.prot & VFAKE_IOMMU_READ,
 		.writable = at.prot & VFAKE_IOMMU_WRITE,
 	};
-	target->vaddr = address_of(task, &at, &target->len);
+	target->vaddr = view_address_of(task->mm, &at, &target->len);
 	return 0;
 }
 
@@ -164,7 +148,12 @@ int vfake_view_file(const struct vfake_task *task, int fd, struct vfake_file_vie
 
 	if (!file)
 		return -EBADF;
-	*view = (struct vfake_file_view){ .kind = file->ops->name, .references = file->refs };
+	*view = (struct vfake_file_view){
+		.kind = file->ops->name,
+		.references = file->refs,
+		.id = file,
+		.object = file->data,
+	};
 	group = vfio_group_from_file(file);
 	if (!group)
 		return 0;

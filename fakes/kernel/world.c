@@ -66,6 +66,12 @@ static const struct config_part plain_parts[] = {
 	{ 0x20, { [12] = 0xf4, 0x1a, 0x00, 0x11 } },
 };
 
+static const struct config_part alarm_parts[] = {
+	{ 0x00, { 0xad, 0xde, 0xef, 0xbe, 0x03, 0x01, [10] = 0x00, 0xff } },
+	{ 0x20, { [12] = 0xfe, 0xca, 0xbe, 0xba } },
+	{ 0x30, { [13] = 0x01 } },
+};
+
 static const struct config_part engine_parts[] = {
 	{ 0x00, { 0x4e, 0xfa, 0x01, 0x00, 0x02, 0x01, 0x10, 0x00, 0x01, 0x00, 0x00, 0x12 } },
 	{ 0x10, { 0x00, 0x00, 0x00, 0xfd, 0x00, 0x00, 0x01, 0xfd, 0x00, 0x00, 0x02, 0xfd } },
@@ -121,6 +127,15 @@ static const struct model models[] = {
 	ENGINE("migrate-p2p", VFAKE_MODEL_MIGRATE_P2P, VFAKE_MIGRATE_DEVICE),
 	ENGINE("migrate-pre-copy", VFAKE_MODEL_MIGRATE_PRE_COPY, VFAKE_MIGRATE_DEVICE),
 	ENGINE("migrate-stop", VFAKE_MODEL_MIGRATE_STOP, VFAKE_MIGRATE_DEVICE),
+	{
+		.name = "alarm",
+		.parts = alarm_parts,
+		.part_count = sizeof(alarm_parts) / sizeof(alarm_parts[0]),
+		.config_size_bytes = 256,
+		.bars = { { .size_bytes = 8 }, { .size_bytes = 16 << 10 } },
+		.reset_works = true,
+		.behaviour = VFAKE_MODEL_ALARM,
+	},
 };
 
 void vfake_world_x86(struct vfake_world *world)

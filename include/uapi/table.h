@@ -2,7 +2,8 @@
 /*
  * The one table of ioctls.
  *
- * Every ioctl of the VFIO, iommufd and KVM-VFIO interfaces of Linux 7.2 is one row, and every
+ * Every ioctl of the VFIO, iommufd and KVM-VFIO interfaces of Linux 7.2, and every command of the
+ * vfio-user protocol, is one row, and every
  * struct that such an ioctl takes is one list of fields. The rows are data in include/uapi/NAME.def
  * (X-macros, no generator), expanded in exactly one place, fakes/kernel/uapi_table.c. Everything
  * else walks the data: the dispatcher checks sizes, flags and reserved fields and copies in and out
@@ -53,6 +54,7 @@ enum uapi_where {
 	UAPI_ON_KVM_VM,	    /**< what KVM_CREATE_VM returns */
 	UAPI_ON_KVM_DEVICE, /**< what KVM_CREATE_DEVICE returns */
 	UAPI_ON_MIG_DATA,   /**< the data stream that saves a device: data_fd of MIG_DEVICE_STATE */
+	UAPI_ON_USER,	    /**< a vfio-user connection: a command, not an ioctl */
 	UAPI_WHERE_COUNT
 };
 
@@ -67,6 +69,8 @@ enum uapi_law {
 	UAPI_LAW_SIZED, /**< iommufd: first u32 is size; short is EINVAL, a non-zero unknown tail is
 			   E2BIG */
 	UAPI_LAW_STRUCT, /**< KVM: the struct of the ioctl number, always whole */
+	UAPI_LAW_MESSAGE, /**< vfio-user: the start of a message's payload; short is EINVAL, and so
+			     is an argsz (where it has one) that is */
 };
 
 /** What a successful call returns. */

@@ -77,6 +77,18 @@ struct vfake_task *vfake_task_new(struct vfake_kernel *kernel, const struct vfak
  * dead afterwards. */
 void vfake_task_exit(struct vfake_task *task);
 
+/**
+ * execve(2): the process goes on as another program. Its memory goes and it gets new, empty memory;
+ * who it is stays, and so do the descriptors that were not closed on exec.
+ *
+ * @keep:  descriptors that are not close-on-exec; all others are, and are closed in ascending order
+ * @count: of them
+ *
+ * Returns 0, or -ENOMEM and nothing has happened. Pages of the old memory that are pinned live on
+ * for whoever pinned them.
+ */
+int vfake_task_exec(struct vfake_task *task, const int *keep, size_t count);
+
 /** RLIMIT_MEMLOCK becomes @bytes and CAP_IPC_LOCK is dropped. Returns 0. */
 int vfake_memlock(struct vfake_task *task, uint64_t bytes);
 
@@ -201,6 +213,9 @@ bool vfake_implements(int where, uint32_t number);
  * Returns the number of chunks that all devices together worked on.
  */
 uint64_t vfake_tick(struct vfake_kernel *kernel, uint64_t ticks);
+
+/** Sets the time that devices with a clock know, in seconds; it begins at 0 and stands still. */
+void vfake_set_clock(struct vfake_kernel *kernel, uint64_t seconds);
 
 /** The IOMMU faults that a device caused since the kernel started; no reset clears them. */
 struct vfake_device_faults {

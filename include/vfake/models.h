@@ -173,6 +173,29 @@ enum {
 	VFAKE_MIG_RECORD_BYTES = VFAKE_MIG_HEADER_BYTES + VFAKE_MIG_STATE_BYTES,
 };
 
+/*
+ * "alarm": conventional PCI function dead:beef (subsystem cafe:babe) with INTx, the device of the
+ * sample programs of libvfio-user. Numbers are little-endian.
+ *
+ *   BAR0  8 bytes  writing them sets the time of the alarm, in seconds; reading gives the seconds
+ *                  since that time
+ *   BAR1  16 KiB   plain memory, for mmap()
+ *
+ * In the first tick in which the kernel's clock (vfake_set_clock()) has reached the time, it
+ * asserts INTx once and looks for the first page of 4 KiB that its IOMMU translates. In the sixteen
+ * ticks after it, it writes the page behind that one with 1 KiB each of A, B, C and D and reads it
+ * again, and then that page itself. It needs not be bus master for that.
+ *
+ * It logs its DMA and migrates, with pre-copy. The data is VFAKE_ALARM_MIG_BYTES of BAR1, as they
+ * are when they are read; in STOP_COPY all of them again, and the time in 8 bytes.
+ */
+enum {
+	VFAKE_ALARM_BAR_TIME = 0,
+	VFAKE_ALARM_BAR_MEMORY = 1,
+	VFAKE_ALARM_MIG_BYTES = 0x3000,
+	VFAKE_ALARM_SEARCH_BYTES = 1 << 20, /**< where it looks */
+};
+
 /** Pages that the DMA log can count, in bytes: what DMA_LOGGING_START asks for becomes the power of
  * two below it, and at least and at most these. */
 enum {

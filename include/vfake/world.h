@@ -57,6 +57,7 @@ enum vfake_model {
 	VFAKE_MODEL_MIGRATE_P2P, /**< the same without pre-copy */
 	VFAKE_MODEL_MIGRATE_PRE_COPY, /**< the same without the P2P states */
 	VFAKE_MODEL_MIGRATE_STOP,     /**< the same without either */
+	VFAKE_MODEL_ALARM,	      /**< an alarm clock with memory */
 };
 
 /** A PCI device, bound to vfio-pci. */
@@ -148,8 +149,8 @@ void vfake_spapr_defaults(struct vfake_spapr *spapr);
  * Adds one of the built-in device models under a name: "edu" (conventional PCI, 1 MiB BAR, INTx
  * and MSI), "e1000e" (PCI Express, five BARs, MSI-X, function-level reset) or "pci-serial"-like
  * "plain" (no interrupt, no capability); or one of those that do DMA, see vfake/models.h: "copy",
- * "migrate", "migrate-p2p", "migrate-pre-copy", "migrate-stop". It gets an IOMMU group and a cdev
- * of its own.
+ * "migrate", "migrate-p2p", "migrate-pre-copy", "migrate-stop", "alarm". It gets an IOMMU group and
+ * a cdev of its own.
  *
  * @world: changed
  * @name:  of the device, shorter than VFAKE_NAME_SIZE
