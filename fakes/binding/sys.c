@@ -5,6 +5,7 @@
  * nothing of the stack's headers; programs find it in the same archive.
  */
 #include <vfake/kernel.h>
+#include <vfake/socket.h>
 #include <vfake/sys.h>
 #include <vfio/sys.h>
 
@@ -73,6 +74,27 @@ static int fake_memlock(void *ctx, uint64_t bytes)
 	return vfake_memlock(ctx, bytes);
 }
 
+static int fake_connect(void *ctx, const char *path)
+{
+	return vfake_connect(ctx, path);
+}
+
+static long fake_sendmsg(void *ctx, int fd, const void *bytes, uint64_t len, const int *fds,
+			 uint32_t fd_count)
+{
+	return vfake_sendmsg(ctx, fd, bytes, len, fds, fd_count);
+}
+
+static long fake_recvmsg(void *ctx, int fd, void *bytes, uint64_t len, int *fds, uint32_t *fd_count)
+{
+	return vfake_recvmsg(ctx, fd, bytes, len, fds, fd_count);
+}
+
+static int fake_poll(void *ctx, int fd, uint64_t ticks)
+{
+	return vfake_poll(ctx, fd, ticks);
+}
+
 static const struct vfio_sys fake_sys = {
 	.open = fake_open,
 	.close = fake_close,
@@ -87,6 +109,10 @@ static const struct vfio_sys fake_sys = {
 	.eventfd = fake_eventfd,
 	.memfd = fake_memfd,
 	.memlock = fake_memlock,
+	.connect = fake_connect,
+	.sendmsg = fake_sendmsg,
+	.recvmsg = fake_recvmsg,
+	.poll = fake_poll,
 };
 
 void vfake_sys(struct vfio_sys *sys, struct vfake_task *task)
