@@ -6,8 +6,8 @@
  * undone, last first. Detaching runs the same undos. So nothing is torn down that was not set up,
  * and in no other order than the reverse.
  *
- *   container: space, open, discard, insert, listener, ready
- *   device:    claim, container, open, info, notifiers, migration, insert
+ *   container: space, open, cpr, discard, insert, listener, ready
+ *   device:    claim, cpr-shared, container, open, info, notifiers, migration, cpr, insert
  *
  * The kernel's objects are opened before discarding is forbidden, so that on the way down the
  * last unmap comes first, then discarding is allowed again, then the kernel's objects go, then
@@ -66,6 +66,12 @@ static bool step_open(struct bring_up *up)
 static void undo_open(struct vfio_container *container)
 {
 	container->ops->close(container);
+}
+
+/* Once per container, whichever devices come later. */
+static bool step_cpr(struct bring_up *up)
+{
+	return vfio_cpr_container_up(up->container, up->error);
 }
 
 /* Once per container, with the first device that needs it. */
@@ -144,8 +150,11 @@ static const struct {
 	bool (*run)(struct bring_up *up);
 	void (*undo)(struct vfio_container *container);
 } container_steps[] = {
-	{ "open", step_open, undo_open },	{ "discard", step_discard, undo_discard },
-	{ "insert", step_insert, undo_insert }, { "listener", step_listener, undo_listener },
+	{ "open", step_open, undo_open },
+	{ "cpr", step_cpr, vfio_cpr_container_down },
+	{ "discard", step_discard, undo_discard },
+	{ "insert", step_insert, undo_insert },
+	{ "listener", step_listener, undo_listener },
 	{ "ready", step_ready, undo_ready },
 };
 
@@ -177,6 +186,10 @@ static struct vfio_container *container_up(struct vfio_space *space, struct vfio
 	container->ops = first->ops;
 	container->backend = first->options.backend;
 	container->sole = first;
+	if (!vfio_cpr_new_container(container, first, error)) {
+		container_down(container);
+		return NULL;
+	}
 	while (container->steps_done < CONTAINER_STEPS) {
 		if (!container_steps[container->steps_done].run(&up)) {
 			container_down(container);
@@ -206,7 +219,7 @@ static bool join_any(struct vfio_space *space, struct vfio_device *device,
 		 * A container of another backend has another kind of state: its kind is looked at
 		 * first.
 		 */
-		if (container->ops != device->ops)
+		if (container->ops != device->ops || !vfio_cpr_fits(container, device))
 			continue;
 		if (!container->ops->join(container, device, &fits, error))
 			return false;
@@ -277,6 +290,12 @@ static void undo_claim(struct vfio_device *device)
 	device->ops->device_release(device);
 }
 
+/* Once per what devices share, whichever containers come later. */
+static bool step_cpr_shared(struct attach *attach)
+{
+	return vfio_cpr_shared_up(attach->device, attach->error);
+}
+
 static bool step_container(struct attach *attach)
 {
 	return container_get(attach->device, attach->memory, attach->error);
@@ -307,6 +326,11 @@ static bool step_migration(struct attach *attach)
 	return vfio_device_setup_migration(attach->device, attach->error);
 }
 
+static bool step_cpr_device(struct attach *attach)
+{
+	return vfio_cpr_device_up(attach->device, attach->error);
+}
+
 static bool step_device_insert(struct attach *attach)
 {
 	TAILQ_INSERT_TAIL(&attach->device->vfio->devices, attach->device, entry);
@@ -324,11 +348,13 @@ static const struct {
 	void (*undo)(struct vfio_device *device);
 } device_steps[] = {
 	{ "claim", step_claim, undo_claim },
+	{ "cpr-shared", step_cpr_shared, vfio_cpr_shared_down },
 	{ "container", step_container, container_put },
 	{ "open", step_device_open, undo_device_open },
 	{ "info", step_info, vfio_device_fini },
 	{ "notifiers", step_notifiers, vfio_device_end_irqs },
 	{ "migration", step_migration, vfio_device_end_migration },
+	{ "cpr", step_cpr_device, vfio_cpr_device_down },
 	{ "insert", step_device_insert, undo_device_insert },
 };
 
@@ -341,14 +367,19 @@ static void free_device(struct vfio_device *device)
 	vfio_release(vfio, (char *)(uintptr_t)device->options.name);
 	vfio_release(vfio, (char *)(uintptr_t)device->options.group);
 	vfio_release(vfio, (char *)(uintptr_t)device->options.cdev);
+	vfio_release(vfio, (char *)(uintptr_t)device->options.socket);
 	vfio_release(vfio, device);
 }
 
 void vfio_device_detach(struct vfio_device *device)
 {
+	struct vfio *vfio = device->vfio;
+
+	vfio_cpr_let_go(vfio, true);
 	while (device->steps_done)
 		device_steps[--device->steps_done].undo(device);
 	free_device(device);
+	vfio_cpr_let_go(vfio, false);
 }
 
 /* ---- options ---- */
@@ -362,8 +393,22 @@ static const struct vfio_backend_ops *backend_ops(enum vfio_backend backend)
 		return &vfio_spapr_ops;
 	case VFIO_BACKEND_IOMMUFD:
 		return &vfio_iommufd_ops;
+	case VFIO_BACKEND_USER:
+		return &vfio_user_ops;
 	}
 	return NULL;
+}
+
+static bool names_a_node(const struct vfio_device_options *options)
+{
+	switch (options->backend) {
+	case VFIO_BACKEND_IOMMUFD:
+		return options->cdev || options->device_fd;
+	case VFIO_BACKEND_USER:
+		return options->socket;
+	default:
+		return options->group;
+	}
 }
 
 static bool check_options(struct vfio *vfio, const struct vfio_device_options *options,
@@ -376,8 +421,7 @@ static bool check_options(struct vfio *vfio, const struct vfio_device_options *o
 	if (!backend_ops(options->backend))
 		return vfio_fail(error, -EINVAL, "device %s: no backend %d", options->name,
 				 (int)options->backend);
-	if (options->backend == VFIO_BACKEND_IOMMUFD ? !options->cdev && !options->device_fd
-						     : !options->group)
+	if (!names_a_node(options))
 		return vfio_fail(error, -EINVAL,
 				 "device %s: neither a node nor a descriptor is given",
 				 options->name);
@@ -415,6 +459,7 @@ static struct vfio_device *new_device(struct vfio *vfio, const struct vfio_devic
 	good = copy_text(vfio, &own->name);
 	good &= !own->group || copy_text(vfio, &own->group);
 	good &= !own->cdev || copy_text(vfio, &own->cdev);
+	good &= !own->socket || copy_text(vfio, &own->socket);
 	if (good)
 		return device;
 	free_device(device);
@@ -437,7 +482,8 @@ struct vfio_device *vfio_device_attach(struct vfio *vfio, struct vfio_memory *me
 	}
 	attach.device = device;
 	while (device->steps_done < DEVICE_STEPS) {
-		if (!device_steps[device->steps_done].run(&attach)) {
+		if ((!device->steps_done && !vfio_cpr_board(device, error)) ||
+		    !device_steps[device->steps_done].run(&attach)) {
 			vfio_error_prefix(error, "device %s", options->name);
 			vfio_device_detach(device);
 			return NULL;
@@ -471,10 +517,11 @@ uint64_t vfio_container_pgsize(const struct vfio_container *container)
 
 int vfio_container_map(struct vfio_container *container, const struct vfio_map *map)
 {
-	int ret = container->ops->map(container, map);
+	int ret = container->cpr.record ? vfio_cpr_take_map(container, map)
+					: container->ops->map(container, map);
 
 	/* Something is mapped there that nobody remembers: take it away, once. */
-	if (ret == -EBUSY || ret == -EEXIST) {
+	if ((ret == -EBUSY || ret == -EEXIST) && !container->cpr.record) {
 		int gone = container->ops->unmap(container, map->iova, map->size, NULL);
 
 		if (!gone || gone == -ENOENT)

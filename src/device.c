@@ -8,15 +8,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <uapi/vfio.h>
-
-#include "stack.h"
+#include "device_io.h"
 
 enum {
 	INDEXES_MAX = 1024, /* regions or interrupts of a device */
 	INFO_MAX_BYTES = 65536,
 	AREAS_MAX = sizeof(((struct vfio_region *)0)->areas) /
 		    sizeof(((struct vfio_region *)0)->areas[0]),
+};
+
+/* What is known of a region. It is asked for once: a region stays what it is. */
+struct vfio_region_slot {
+	bool known;
+	struct vfio_region facts;
 };
 
 /* An area that the program has mapped. */
@@ -29,13 +33,20 @@ struct vfio_mapped_area {
 bool vfio_device_init(struct vfio_device *device, struct vfio_error *error)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
-	long ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_GET_INFO, &info);
+	int ret = device->ops->io->info(device, &info);
 
 	if (ret)
-		return vfio_fail(error, (int)ret, "VFIO_DEVICE_GET_INFO");
+		return vfio_fail(error, ret, "VFIO_DEVICE_GET_INFO");
 	if (info.num_regions > INDEXES_MAX || info.num_irqs > INDEXES_MAX)
 		return vfio_fail(error, -ERANGE, "VFIO_DEVICE_GET_INFO: %u regions, %u interrupts",
 				 info.num_regions, info.num_irqs);
+	/* Now, so that no read of a region has to. */
+	if (info.num_regions) {
+		device->regions =
+			vfio_alloc(device->vfio, info.num_regions * sizeof(*device->regions));
+		if (!device->regions)
+			return vfio_fail(error, -ENOMEM, "its regions");
+	}
 	device->flags = info.flags;
 	device->region_count = info.num_regions;
 	device->irq_count = info.num_irqs;
@@ -49,6 +60,8 @@ void vfio_device_fini(struct vfio_device *device)
 
 	while ((area = LIST_FIRST(&device->areas)))
 		vfio_device_unmap_area(device, area->addr);
+	vfio_release(device->vfio, device->regions);
+	device->regions = NULL;
 }
 
 void vfio_device_facts(const struct vfio_device *device, struct vfio_device_facts *facts)
@@ -127,23 +140,44 @@ static int read_region(const struct vfio_region_info *info, struct vfio_region *
 	return ret;
 }
 
-bool vfio_device_region(struct vfio_device *device, uint32_t index, struct vfio_region *region,
-			struct vfio_error *error)
+static int ask_region(void *ctx, void *info)
+{
+	struct vfio_device *device = ctx;
+
+	return device->ops->io->region_info(device, info);
+}
+
+static int learn_region(struct vfio_device *device, uint32_t index, struct vfio_region *region)
 {
 	struct vfio_region_info ask = { .index = index };
 	void *info;
-	int ret;
+	int ret = vfio_ask_growing(device->vfio, ask_region, device, &ask, sizeof(ask),
+				   INFO_MAX_BYTES, &info);
+
+	if (ret)
+		return ret;
+	ret = read_region(info, region);
+	vfio_release(device->vfio, info);
+	return ret;
+}
+
+bool vfio_device_region(struct vfio_device *device, uint32_t index, struct vfio_region *region,
+			struct vfio_error *error)
+{
+	struct vfio_region_slot *slot;
+	int ret = 0;
 
 	if (index >= device->region_count)
 		return vfio_fail(error, -EINVAL, "%s has no region %u", device->options.name,
 				 index);
-	ret = vfio_ioctl_growing(device->vfio, device->fd, VFIO_DEVICE_GET_REGION_INFO, &ask,
-				 sizeof(ask), INFO_MAX_BYTES, &info);
-	if (!ret) {
-		ret = read_region(info, region);
-		vfio_release(device->vfio, info);
-	}
-	return !ret || vfio_fail(error, ret, "%s: region %u", device->options.name, index);
+	slot = &device->regions[index];
+	if (!slot->known)
+		ret = learn_region(device, index, &slot->facts);
+	if (ret)
+		return vfio_fail(error, ret, "%s: region %u", device->options.name, index);
+	slot->known = true;
+	*region = slot->facts;
+	return true;
 }
 
 bool vfio_device_region_by_type(struct vfio_device *device, uint32_t type, uint32_t subtype,
@@ -159,15 +193,22 @@ bool vfio_device_region_by_type(struct vfio_device *device, uint32_t type, uint3
 			 type, subtype);
 }
 
-static bool find_bytes(struct vfio_device *device, uint32_t index, uint64_t offset, size_t len,
-		       struct vfio_region *region, struct vfio_error *error)
+/* The region, if the bytes are inside of it, or NULL. */
+static const struct vfio_region *find_bytes(struct vfio_device *device, uint32_t index,
+					    uint64_t offset, size_t len, struct vfio_error *error)
 {
-	if (!vfio_device_region(device, index, region, error))
-		return false;
-	if (offset > region->size || len > region->size - offset)
-		return vfio_fail(error, -EINVAL, "%s: region %u ends before 0x%llx",
-				 device->options.name, index, (unsigned long long)(offset + len));
-	return true;
+	const struct vfio_region *region;
+	struct vfio_region facts;
+
+	if ((index >= device->region_count || !device->regions[index].known) &&
+	    !vfio_device_region(device, index, &facts, error))
+		return NULL;
+	region = &device->regions[index].facts;
+	if (offset <= region->size && len <= region->size - offset)
+		return region;
+	vfio_fail(error, -EINVAL, "%s: region %u ends before 0x%llx", device->options.name, index,
+		  (unsigned long long)(offset + len));
+	return NULL;
 }
 
 static bool moved(struct vfio_device *device, uint32_t index, long done, size_t len,
@@ -182,27 +223,39 @@ static bool moved(struct vfio_device *device, uint32_t index, long done, size_t 
 bool vfio_device_read(struct vfio_device *device, uint32_t region, uint64_t offset, void *bytes,
 		      size_t len, struct vfio_error *error)
 {
-	const struct vfio_sys *sys = &device->vfio->sys;
-	struct vfio_region facts;
+	const struct vfio_region *facts = find_bytes(device, region, offset, len, error);
 
-	return find_bytes(device, region, offset, len, &facts, error) &&
-	       moved(device, region,
-		     sys->pread(sys->ctx, device->fd, (uint64_t)(uintptr_t)bytes, len,
-				facts.offset + offset),
-		     len, error);
+	return facts && moved(device, region,
+			      device->ops->io->read(device, facts, offset, bytes, len), len, error);
 }
 
 bool vfio_device_write(struct vfio_device *device, uint32_t region, uint64_t offset,
 		       const void *bytes, size_t len, struct vfio_error *error)
 {
-	const struct vfio_sys *sys = &device->vfio->sys;
-	struct vfio_region facts;
+	const struct vfio_region *facts = find_bytes(device, region, offset, len, error);
 
-	return find_bytes(device, region, offset, len, &facts, error) &&
-	       moved(device, region,
-		     sys->pwrite(sys->ctx, device->fd, (uint64_t)(uintptr_t)bytes, len,
-				 facts.offset + offset),
-		     len, error);
+	return facts &&
+	       moved(device, region, device->ops->io->write(device, facts, offset, bytes, len), len,
+		     error);
+}
+
+bool vfio_device_post(struct vfio_device *device, uint32_t region, uint64_t offset,
+		      const void *bytes, size_t len, struct vfio_error *error)
+{
+	const struct vfio_device_io *io = device->ops->io;
+	const struct vfio_region *facts = find_bytes(device, region, offset, len, error);
+
+	return facts && moved(device, region,
+			      (io->post ? io->post : io->write)(device, facts, offset, bytes, len),
+			      len, error);
+}
+
+bool vfio_device_flush(struct vfio_device *device, struct vfio_error *error)
+{
+	const struct vfio_device_io *io = device->ops->io;
+	int ret = io->flush ? io->flush(device) : 0;
+
+	return !ret || vfio_fail(error, ret, "%s: posted writes", device->options.name);
 }
 
 /* ---- mapped areas ---- */
@@ -210,7 +263,6 @@ bool vfio_device_write(struct vfio_device *device, uint32_t region, uint64_t off
 bool vfio_device_map_area(struct vfio_device *device, uint32_t region, uint32_t area,
 			  uint64_t *addr, struct vfio_error *error)
 {
-	const struct vfio_sys *sys = &device->vfio->sys;
 	struct vfio_mapped_area *mapped;
 	struct vfio_region facts;
 	int ret;
@@ -224,9 +276,10 @@ bool vfio_device_map_area(struct vfio_device *device, uint32_t region, uint32_t 
 	if (!mapped)
 		return vfio_fail(error, -ENOMEM, "%s: region %u", device->options.name, region);
 	mapped->size = facts.areas[area].size;
-	ret = sys->mmap(sys->ctx, mapped->size,
-			(facts.readable ? PROT_READ : 0) | (facts.writable ? PROT_WRITE : 0),
-			device->fd, facts.offset + facts.areas[area].offset, &mapped->addr);
+	ret = device->ops->io->map(device, &facts, &facts.areas[area],
+				   (facts.readable ? PROT_READ : 0) |
+					   (facts.writable ? PROT_WRITE : 0),
+				   &mapped->addr);
 	if (ret) {
 		vfio_release(device->vfio, mapped);
 		return vfio_fail(error, ret, "%s: mapping region %u", device->options.name, region);

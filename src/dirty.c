@@ -100,8 +100,6 @@ bool vfio_dirty_start(struct vfio_listener *listener, struct vfio_error *error)
 	struct vfio_container *container = listener->container;
 	int ret = 0;
 
-	if (listener->logging)
-		return true;
 	listener->logging_devices = all_devices_log(container);
 	if (listener->logging_devices)
 		ret = start_devices(listener);
@@ -120,8 +118,6 @@ void vfio_dirty_stop(struct vfio_listener *listener)
 {
 	struct vfio_container *container = listener->container;
 
-	if (!listener->logging)
-		return;
 	if (listener->logging_devices)
 		stop_devices(container);
 	else if (container->dirty_active)
@@ -132,14 +128,13 @@ void vfio_dirty_stop(struct vfio_listener *listener)
 
 /* ---- what they say ---- */
 
-/* Notes the bits of a map's bitmap; bit 0 is the page at @from of the map. */
-static void note(const struct vfio_mapping *mapping, uint64_t from, uint64_t size,
-		 const struct vfio_dirty *dirty)
+/* Notes the bits of a map's bitmap. */
+static void note(const struct vfio_mapping *mapping, const struct vfio_dirty *dirty)
 {
-	uint64_t pages = size / dirty->pgsize;
+	uint64_t pages = (mapping->last - mapping->iova + 1) / dirty->pgsize;
 
 	for (uint64_t i = 0; i < pages; i++) {
-		uint64_t at = mapping->gpa + (from - mapping->iova) + i * dirty->pgsize;
+		uint64_t at = mapping->gpa + i * dirty->pgsize;
 
 		if (!(i % 64) && !dirty->bitmap[i / 64]) {
 			i += 63;
@@ -160,7 +155,7 @@ static int read_devices(struct vfio_container *container, uint64_t iova, uint64_
 	{
 		int ret = 0;
 
-		if (device->container == container && device->logging)
+		if (device->container == container)
 			ret = vfio_device_log_read(device, iova, size, dirty);
 		if (ret)
 			return ret;
@@ -168,19 +163,19 @@ static int read_devices(struct vfio_container *container, uint64_t iova, uint64_
 	return 0;
 }
 
-static int read_chunk(struct vfio_listener *listener, const struct vfio_mapping *mapping,
-		      uint64_t from, uint64_t size, const struct vfio_dirty *dirty)
+/* What one device has told is noted even when another does not tell: it will not tell again. */
+static int read_mapping(struct vfio_listener *listener, const struct vfio_mapping *mapping,
+			const struct vfio_dirty *dirty)
 {
 	struct vfio_container *container = listener->container;
+	uint64_t size = mapping->last - mapping->iova + 1;
 	int ret;
 
-	memset(dirty->bitmap, 0, dirty->bitmap_bytes);
 	if (listener->logging_devices)
-		ret = read_devices(container, from, size, dirty);
+		ret = read_devices(container, mapping->iova, size, dirty);
 	else
-		ret = container->ops->dirty_read(container, from, size, dirty);
-	if (!ret)
-		note(mapping, from, size, dirty);
+		ret = container->ops->dirty_read(container, mapping->iova, size, dirty);
+	note(mapping, dirty);
 	return ret;
 }
 
@@ -243,7 +238,7 @@ static int sync_mapping(struct vfio_listener *listener, const struct vfio_mappin
 	dirty.bitmap = vfio_alloc(vfio, dirty.bitmap_bytes);
 	if (!dirty.bitmap)
 		return -ENOMEM;
-	ret = read_chunk(listener, mapping, mapping->iova, size, &dirty);
+	ret = read_mapping(listener, mapping, &dirty);
 	vfio_release(vfio, dirty.bitmap);
 	return ret;
 }
@@ -274,7 +269,7 @@ static int unmap_with_bitmap(struct vfio_listener *listener, const struct vfio_m
 	if (dirty.bitmap) {
 		ret = vfio_container_unmap(container, mapping->iova, size, &dirty);
 		if (!ret)
-			note(mapping, mapping->iova, size, &dirty);
+			note(mapping, &dirty);
 		vfio_release(container->vfio, dirty.bitmap);
 	}
 	if (!ret)
@@ -291,7 +286,8 @@ int vfio_dirty_unmap(struct vfio_listener *listener, const struct vfio_mapping *
 
 	if (!listener->logging || listener->stopping || mapping->readonly)
 		return vfio_container_unmap(container, mapping->iova, size, NULL);
-	if (container->dirty_active)
+	if (container->dirty_active || (container->unmap_tells && listener->logging_devices &&
+					somebody_tracks(listener, mapping)))
 		return unmap_with_bitmap(listener, mapping);
 	if (sync_mapping(listener, mapping))
 		assume_dirty(mapping);

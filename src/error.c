@@ -22,6 +22,7 @@ static const struct errno_text texts[] = {
 	{ EBADFD, "wrong kind of file" },
 	{ EBUSY, "in use" },
 	{ E2BIG, "too large" },
+	{ ECONNREFUSED, "nobody listens there" },
 	{ EEXIST, "exists already" },
 	{ EFAULT, "bad address" },
 	{ EINVAL, "invalid argument" },
@@ -35,10 +36,13 @@ static const struct errno_text texts[] = {
 	{ ENOTSUP, "not supported" },
 	{ ENOTTY, "the kernel does not know this request" },
 	{ ENXIO, "no such device or address" },
+	{ EPIPE, "the server is gone" },
+	{ EPROTO, "the server does not keep to the protocol" },
 	{ EOVERFLOW, "value too large" },
 	{ EPERM, "operation not permitted" },
 	{ ERANGE, "out of range" },
 	{ ESRCH, "no such process" },
+	{ ETIMEDOUT, "no answer in time" },
 };
 
 const char *vfio_errno_text(int code)

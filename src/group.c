@@ -56,6 +56,12 @@ static void hint_at_open(struct vfio_error *error, int code)
 		vfio_error_hint(error, "the program may not open it");
 }
 
+static bool take_node(struct vfio_group *group, struct vfio_error *error)
+{
+	group->fd = vfio_cpr_take(group->vfio, 0, error, "group/%s", group->name);
+	return group->fd >= 0;
+}
+
 static bool open_node(struct vfio_group *group, struct vfio_error *error)
 {
 	struct vfio *vfio = group->vfio;
@@ -91,8 +97,10 @@ static bool name_is_sane(const char *name)
 	       !strchr(name, '/') && name[0] != '.';
 }
 
-static struct vfio_group *open_group(struct vfio *vfio, const char *name, struct vfio_error *error)
+static struct vfio_group *open_group(struct vfio_device *device, struct vfio_error *error)
 {
+	const char *name = device->options.group;
+	struct vfio *vfio = device->vfio;
 	struct vfio_group *group;
 
 	if (!name_is_sane(name)) {
@@ -106,7 +114,10 @@ static struct vfio_group *open_group(struct vfio *vfio, const char *name, struct
 	}
 	group->vfio = vfio;
 	snprintf(group->name, sizeof(group->name), "%s", name);
-	if (open_node(group, error)) {
+	if (device->cpr.record) {
+		if (take_node(group, error))
+			return group;
+	} else if (open_node(group, error)) {
 		if (check_viable(group, error))
 			return group;
 		vfio_close(vfio, &group->fd);
@@ -121,7 +132,7 @@ bool vfio_group_get(struct vfio_device *device, struct vfio_error *error)
 	struct vfio_group *group = find_group(vfio, device->options.group);
 
 	if (!group) {
-		group = open_group(vfio, device->options.group, error);
+		group = open_group(device, error);
 		if (!group)
 			return false;
 		TAILQ_INSERT_TAIL(&vfio->groups, group, entry);
@@ -148,9 +159,15 @@ void vfio_group_put(struct vfio_device *device)
 bool vfio_group_device_open(struct vfio_device *device, struct vfio_error *error)
 {
 	const struct vfio_group *group = device->group;
-	long ret = vfio_ioctl_value(device->vfio, group->fd, VFIO_GROUP_GET_DEVICE_FD,
-				    (uint64_t)(uintptr_t)device->options.name);
+	long ret;
 
+	if (device->cpr.record) {
+		device->fd =
+			vfio_cpr_take(device->vfio, 0, error, "device/%s", device->options.name);
+		return device->fd >= 0;
+	}
+	ret = vfio_ioctl_value(device->vfio, group->fd, VFIO_GROUP_GET_DEVICE_FD,
+			       (uint64_t)(uintptr_t)device->options.name);
 	if (ret < 0) {
 		vfio_fail(error, (int)ret, "group %s: VFIO_GROUP_GET_DEVICE_FD", group->name);
 		if (ret == -ENODEV)
@@ -185,8 +202,12 @@ static void kvm_forget(struct vfio_group *group)
 
 static void group_exit(struct vfio_group *group)
 {
+	int ret;
+
 	kvm_forget(group);
-	vfio_ioctl(group->vfio, group->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
+	ret = vfio_ioctl_done(group->vfio, group->fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
+	if (ret)
+		vfio_warn(group->vfio, ret, "group %s stays in its container", group->name);
 	group->container = NULL;
 	group->attached = 0;
 }
@@ -197,8 +218,10 @@ static bool group_enter(struct vfio_container *container, struct vfio_group *gro
 {
 	int ret;
 
-	*refusal = vfio_ioctl_done(group->vfio, group->fd, VFIO_GROUP_SET_CONTAINER,
-				   &file_of(container)->fd);
+	*refusal = container->cpr.record
+			   ? 0
+			   : vfio_ioctl_done(group->vfio, group->fd, VFIO_GROUP_SET_CONTAINER,
+					     &file_of(container)->fd);
 	if (*refusal)
 		return false;
 	group->container = container;
@@ -210,6 +233,13 @@ static bool group_enter(struct vfio_container *container, struct vfio_group *gro
 	}
 	group->in_kvm = group->vfio->kvm_device >= 0;
 	return true;
+}
+
+/* What the kernel says to a group that does not go with the container: any other errno is a
+ * failure. */
+static bool is_refusal(int code)
+{
+	return code == -EINVAL || code == -EBUSY || code == -EPERM;
 }
 
 bool vfio_file_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
@@ -226,18 +256,22 @@ bool vfio_file_join(struct vfio_container *container, struct vfio_device *device
 	} else if (!group->container) {
 		*entered = group_enter(container, group, &refusal, error);
 		*fits = *entered;
-		return *entered || refusal;
+		if (refusal && !is_refusal(refusal))
+			vfio_fail(error, refusal, "group %s: VFIO_GROUP_SET_CONTAINER",
+				  group->name);
+		else if (refusal)
+			vfio_warn(container->vfio, refusal, "group %s cannot share a container",
+				  group->name);
+		return *entered || is_refusal(refusal);
 	}
 	return true;
 }
 
-bool vfio_file_leave(struct vfio_container *container, struct vfio_device *device)
+void vfio_file_leave(struct vfio_container *container, struct vfio_device *device)
 {
 	(void)container;
-	if (--device->group->attached)
-		return false;
-	group_exit(device->group);
-	return true;
+	if (!--device->group->attached)
+		group_exit(device->group);
 }
 
 /* ---- the container's file ---- */
@@ -248,6 +282,10 @@ static bool open_file(struct vfio_container *container, struct vfio_error *error
 	struct vfio *vfio = container->vfio;
 	long version;
 
+	if (container->cpr.record) {
+		file->fd = vfio_cpr_take(vfio, container->cpr.record->id, error, "container");
+		return file->fd >= 0;
+	}
 	file->fd = vfio->sys.open(vfio->sys.ctx, "/dev/vfio/vfio");
 	if (file->fd < 0) {
 		vfio_fail(error, file->fd, "/dev/vfio/vfio");
@@ -321,10 +359,12 @@ void vfio_file_close(struct vfio_container *container)
 	container->state = NULL;
 }
 
-bool vfio_file_has(struct vfio_container *container, uint32_t extension)
+int vfio_file_has(struct vfio_container *container, uint32_t extension)
 {
-	return vfio_ioctl_value(container->vfio, file_of(container)->fd, VFIO_CHECK_EXTENSION,
-				extension) > 0;
+	long ret = vfio_ioctl_value(container->vfio, file_of(container)->fd, VFIO_CHECK_EXTENSION,
+				    extension);
+
+	return ret > 0 ? 1 : (int)ret;
 }
 
 int vfio_file_set_type(struct vfio_container *container, uint32_t type)

@@ -29,7 +29,7 @@ bool vfio_file_open(struct vfio_container *container, size_t size, struct vfio_d
 void vfio_file_close(struct vfio_container *container);
 
 /* Whether the container's file has an extension, or its kernel an IOMMU type. */
-bool vfio_file_has(struct vfio_container *container, uint32_t extension);
+int vfio_file_has(struct vfio_container *container, uint32_t extension);
 /* VFIO_SET_IOMMU. 0 or -errno. */
 int vfio_file_set_type(struct vfio_container *container, uint32_t type);
 
@@ -39,8 +39,8 @@ int vfio_file_set_type(struct vfio_container *container, uint32_t type);
  */
 bool vfio_file_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
 		    bool *entered, struct vfio_error *error);
-/* The device leaves, and with the last one its group. True when the group left. */
-bool vfio_file_leave(struct vfio_container *container, struct vfio_device *device);
+/* The device leaves, and with the last one its group. */
+void vfio_file_leave(struct vfio_container *container, struct vfio_device *device);
 
 /* VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA; *done (NULL is allowed) gets the bytes unmapped. */
 int vfio_file_map(struct vfio_container *container, const struct vfio_map *map);

@@ -16,30 +16,8 @@
 #include <uapi/iommufd.h>
 #include <uapi/vfio.h>
 
-#include "stack.h"
-
-/* An open /dev/iommu. */
-struct vfio_iommufd {
-	TAILQ_ENTRY(vfio_iommufd) entry;
-	struct vfio *vfio;
-	int fd;
-	bool ours; /* opened here, and closed here */
-	uint32_t users;
-};
-
-/* A page table of a container that tracks dirty pages. */
-struct hwpt {
-	LIST_ENTRY(hwpt) entry;
-	uint32_t id;
-	uint32_t users;
-};
-
-struct iommufd_container {
-	struct vfio_iommufd *iommufd;
-	uint32_t ioas_id;
-	LIST_HEAD(, hwpt) hwpts;
-	bool no_map_file; /* the kernel does not know IOMMU_IOAS_MAP_FILE */
-};
+#include "device_io.h"
+#include "iommufd.h"
 
 /* ---- the iommufd ---- */
 
@@ -55,9 +33,27 @@ static struct vfio_iommufd *iommufd_find(struct vfio *vfio, int fd)
 	return NULL;
 }
 
-static struct vfio_iommufd *iommufd_get(struct vfio *vfio, int fd, struct vfio_error *error)
+static int open_iommufd(const struct vfio_device *device, struct vfio_error *error)
 {
-	struct vfio_iommufd *iommufd = iommufd_find(vfio, fd);
+	const struct vfio_sys *sys = &device->vfio->sys;
+	int fd;
+
+	if (device->cpr.record)
+		return vfio_iommufd_cpr_open(device, error);
+	if (device->options.iommufd)
+		return device->options.iommufd;
+	fd = sys->open(sys->ctx, "/dev/iommu");
+	if (fd < 0)
+		vfio_fail(error, fd, "/dev/iommu");
+	return fd;
+}
+
+static struct vfio_iommufd *iommufd_get(const struct vfio_device *device, struct vfio_error *error)
+{
+	struct vfio *vfio = device->vfio;
+	int fd = device->options.iommufd;
+	struct vfio_iommufd *iommufd =
+		device->cpr.record ? vfio_iommufd_cpr_find(device) : iommufd_find(vfio, fd);
 
 	if (iommufd) {
 		iommufd->users++;
@@ -71,9 +67,10 @@ static struct vfio_iommufd *iommufd_get(struct vfio *vfio, int fd, struct vfio_e
 	iommufd->vfio = vfio;
 	iommufd->users = 1;
 	iommufd->ours = !fd;
-	iommufd->fd = fd ? fd : vfio->sys.open(vfio->sys.ctx, "/dev/iommu");
+	iommufd->fd = open_iommufd(device, error);
+	iommufd->cpr.fd = iommufd->fd;
+	iommufd->cpr.borrowed = !iommufd->ours;
 	if (iommufd->fd < 0) {
-		vfio_fail(error, iommufd->fd, "/dev/iommu");
 		vfio_release(vfio, iommufd);
 		return NULL;
 	}
@@ -93,14 +90,21 @@ static void iommufd_put(struct vfio_iommufd *iommufd)
 
 /* ---- claiming a device ---- */
 
-static int open_cdev(struct vfio_device *device)
+static int open_cdev(struct vfio_device *device, struct vfio_error *error)
 {
+	const struct vfio_sys *sys = &device->vfio->sys;
 	char path[96];
+	int fd;
 
+	if (device->cpr.record)
+		return vfio_iommufd_cpr_claim(device, error);
 	if (device->options.device_fd)
 		return device->options.device_fd;
 	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", device->options.cdev);
-	return device->vfio->sys.open(device->vfio->sys.ctx, path);
+	fd = sys->open(sys->ctx, path);
+	if (fd < 0)
+		vfio_fail(error, fd, "cdev %s", device->options.cdev);
+	return fd;
 }
 
 /* A descriptor that the program passed in stays the program's until the device is attached. */
@@ -125,14 +129,12 @@ static bool iommufd_claim(struct vfio_device *device, struct vfio_error *error)
 {
 	int ret;
 
-	device->iommufd = iommufd_get(device->vfio, device->options.iommufd, error);
+	device->iommufd = iommufd_get(device, error);
 	if (!device->iommufd)
 		return false;
-	device->fd = open_cdev(device);
-	if (device->fd < 0) {
-		vfio_fail(error, device->fd, "cdev %s", device->options.cdev);
+	device->fd = open_cdev(device, error);
+	if (device->fd < 0)
 		goto err_put;
-	}
 	/*
 	 * KVM is told before the bind: the bind is the device's open, which takes a reference on
 	 * the VM.
@@ -143,7 +145,7 @@ static bool iommufd_claim(struct vfio_device *device, struct vfio_error *error)
 		goto err_close;
 	}
 	device->in_kvm = true;
-	ret = bind_cdev(device);
+	ret = device->cpr.record ? 0 : bind_cdev(device);
 	if (!ret)
 		return true;
 	vfio_fail(error, ret, "VFIO_DEVICE_BIND_IOMMUFD");
@@ -204,32 +206,29 @@ static void detach(struct vfio_device *device)
 static void destroy(struct vfio *vfio, int fd, uint32_t id)
 {
 	struct iommu_destroy arg = { .size = sizeof(arg), .id = id };
+	long ret = vfio_ioctl(vfio, fd, IOMMU_DESTROY, &arg);
 
-	vfio_ioctl(vfio, fd, IOMMU_DESTROY, &arg);
+	if (ret)
+		vfio_warn(vfio, (int)ret, "the kernel keeps object %u of the iommufd", id);
 }
 
-static bool hardware_tracks(struct vfio_device *device)
+/* Whether the device's IOMMU tracks dirty pages: 1, 0, or -errno. */
+static int hardware_tracks(struct vfio_device *device)
 {
 	struct iommu_hw_info info = { .size = sizeof(info), .dev_id = device->devid };
+	long ret = vfio_ioctl(device->vfio, device->iommufd->fd, IOMMU_GET_HW_INFO, &info);
 
-	if (vfio_ioctl(device->vfio, device->iommufd->fd, IOMMU_GET_HW_INFO, &info))
-		return false;
-	return info.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING;
+	if (!ret)
+		return info.out_capabilities & IOMMU_HW_CAP_DIRTY_TRACKING ? 1 : 0;
+	/* An emulated device has no IOMMU that could be asked. */
+	if (ret != -ENOENT && ret != -EOPNOTSUPP)
+		return (int)ret;
+	vfio_warn(device->vfio, (int)ret, "device %s: its IOMMU does not track dirty pages",
+		  device->options.name);
+	return 0;
 }
 
-static int set_tracking(struct vfio_container *container, const struct hwpt *hwpt, bool on)
-{
-	struct iommufd_container *state = container->state;
-	struct iommu_hwpt_set_dirty_tracking arg = { .size = sizeof(arg),
-						     .hwpt_id = hwpt->id,
-						     .flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE
-								 : 0 };
-
-	return (int)vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_HWPT_SET_DIRTY_TRACKING,
-			       &arg);
-}
-
-static void hwpt_put(struct vfio_container *container, struct hwpt *hwpt)
+static void hwpt_put(struct vfio_container *container, struct vfio_hwpt *hwpt)
 {
 	struct iommufd_container *state = container->state;
 
@@ -242,14 +241,14 @@ static void hwpt_put(struct vfio_container *container, struct hwpt *hwpt)
 
 /* A page table of its own for a device. 0 or -errno. */
 static int hwpt_new(struct vfio_container *container, struct vfio_device *device,
-		    struct hwpt **result)
+		    struct vfio_hwpt **result)
 {
 	struct iommufd_container *state = container->state;
 	struct iommu_hwpt_alloc arg = { .size = sizeof(arg),
 					.flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
 					.dev_id = device->devid,
 					.pt_id = state->ioas_id };
-	struct hwpt *hwpt = vfio_alloc(container->vfio, sizeof(*hwpt));
+	struct vfio_hwpt *hwpt = vfio_alloc(container->vfio, sizeof(*hwpt));
 	long ret;
 
 	if (!hwpt)
@@ -268,12 +267,12 @@ static int hwpt_new(struct vfio_container *container, struct vfio_device *device
 
 static int attach_new_hwpt(struct vfio_container *container, struct vfio_device *device)
 {
-	struct hwpt *hwpt = NULL;
+	struct vfio_hwpt *hwpt = NULL;
 	int ret = hwpt_new(container, device, &hwpt);
 
 	if (ret)
 		return ret;
-	ret = container->dirty_active ? set_tracking(container, hwpt, true) : 0;
+	ret = container->dirty_active ? vfio_iommufd_set_tracking(container, hwpt, true) : 0;
 	if (!ret)
 		ret = attach(device, hwpt->id);
 	if (ret)
@@ -290,7 +289,7 @@ static int attach_new_hwpt(struct vfio_container *container, struct vfio_device 
 static int attach_tracking(struct vfio_container *container, struct vfio_device *device)
 {
 	struct iommufd_container *state = container->state;
-	struct hwpt *hwpt;
+	struct vfio_hwpt *hwpt;
 
 	LIST_FOREACH(hwpt, &state->hwpts, entry)
 	{
@@ -311,6 +310,8 @@ static int attach_device(struct vfio_container *container, struct vfio_device *d
 {
 	struct iommufd_container *state = container->state;
 
+	if (device->cpr.record)
+		return vfio_iommufd_cpr_attach(container, device);
 	return container->dirty_supported ? attach_tracking(container, device)
 					  : attach(device, state->ioas_id);
 }
@@ -318,7 +319,7 @@ static int attach_device(struct vfio_container *container, struct vfio_device *d
 static void detach_device(struct vfio_container *container, struct vfio_device *device)
 {
 	struct iommufd_container *state = container->state;
-	struct hwpt *hwpt, *next;
+	struct vfio_hwpt *hwpt, *next;
 
 	detach(device);
 	for (hwpt = LIST_FIRST(&state->hwpts); hwpt; hwpt = next) {
@@ -357,7 +358,7 @@ static int read_ranges(struct vfio_container *container)
 	return 0;
 }
 
-static int set_up(struct vfio_container *container, struct vfio_device *first)
+static int new_ioas(struct vfio_container *container, struct vfio_device *first)
 {
 	struct iommufd_container *state = container->state;
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
@@ -366,7 +367,26 @@ static int set_up(struct vfio_container *container, struct vfio_device *first)
 	if (ret)
 		return (int)ret;
 	state->ioas_id = alloc.out_ioas_id;
-	container->dirty_supported = first->options.dirty_tracking && hardware_tracks(first);
+	if (!first->options.dirty_tracking)
+		return 0;
+	ret = hardware_tracks(first);
+	container->dirty_supported = ret > 0;
+	if (ret < 0)
+		destroy(container->vfio, state->iommufd->fd, state->ioas_id);
+	return ret < 0 ? (int)ret : 0;
+}
+
+static int set_up(struct vfio_container *container, struct vfio_device *first)
+{
+	struct iommufd_container *state = container->state;
+	int ret = 0;
+
+	if (container->cpr.record)
+		vfio_iommufd_cpr_set_up(container);
+	else
+		ret = new_ioas(container, first);
+	if (ret)
+		return ret;
 	ret = attach_device(container, first);
 	if (ret)
 		goto err_destroy;
@@ -376,7 +396,7 @@ static int set_up(struct vfio_container *container, struct vfio_device *first)
 	detach_device(container, first);
 err_destroy:
 	destroy(container->vfio, state->iommufd->fd, state->ioas_id);
-	return (int)ret;
+	return ret;
 }
 
 static bool iommufd_open(struct vfio_container *container, struct vfio_device *first,
@@ -417,17 +437,21 @@ static bool iommufd_join(struct vfio_container *container, struct vfio_device *d
 	*fits = false;
 	if (state->iommufd != device->iommufd)
 		return true;
-	if (container->dirty_supported && !hardware_tracks(device))
-		return true;
+	ret = container->dirty_supported ? hardware_tracks(device) : 1;
+	if (ret <= 0)
+		return !ret || vfio_fail(error, ret, "IOMMU_GET_HW_INFO");
 	ret = attach_device(container, device);
 	*fits = !ret;
 	/*
 	 * The kernel's word for a device whose reserved ranges or hardware do not go with the
 	 * IOAS.
 	 */
-	if (!ret || ret == -EINVAL || ret == -EADDRINUSE)
+	if (!ret)
 		return true;
-	return vfio_fail(error, ret, "cannot attach it to an IOAS");
+	if (ret != -EINVAL && ret != -EADDRINUSE)
+		return vfio_fail(error, ret, "cannot attach it to an IOAS");
+	vfio_warn(device->vfio, ret, "device %s cannot share an IOAS", device->options.name);
+	return true;
 }
 
 /* ---- maps ---- */
@@ -452,7 +476,7 @@ static int map_file(struct vfio_container *container, const struct vfio_map *map
 	return (int)vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_IOAS_MAP_FILE, &arg);
 }
 
-static int iommufd_map(struct vfio_container *container, const struct vfio_map *map)
+static int map_memory(struct vfio_container *container, const struct vfio_map *map)
 {
 	struct iommufd_container *state = container->state;
 	struct iommu_ioas_map arg = { .size = sizeof(arg),
@@ -462,39 +486,7 @@ static int iommufd_map(struct vfio_container *container, const struct vfio_map *
 				      .length = map->size,
 				      .iova = map->iova };
 
-	if (map->fd >= 0 && !state->no_map_file) {
-		int ret = map_file(container, map);
-
-		if (ret != -ENOTTY)
-			return ret;
-		state->no_map_file = true;
-	}
 	return (int)vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_IOAS_MAP, &arg);
-}
-
-static int iommufd_dirty_read(struct vfio_container *container, uint64_t iova, uint64_t size,
-			      const struct vfio_dirty *dirty)
-{
-	struct iommufd_container *state = container->state;
-	struct hwpt *hwpt;
-
-	LIST_FOREACH(hwpt, &state->hwpts, entry)
-	{
-		struct iommu_hwpt_get_dirty_bitmap arg = {
-			.size = sizeof(arg),
-			.hwpt_id = hwpt->id,
-			.iova = iova,
-			.length = size,
-			.page_size = dirty->pgsize,
-			.data = (uint64_t)(uintptr_t)dirty->bitmap
-		};
-		long ret = vfio_ioctl(container->vfio, state->iommufd->fd,
-				      IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
-
-		if (ret)
-			return (int)ret;
-	}
-	return 0;
 }
 
 static int iommufd_unmap(struct vfio_container *container, uint64_t iova, uint64_t size,
@@ -504,14 +496,27 @@ static int iommufd_unmap(struct vfio_container *container, uint64_t iova, uint64
 	struct iommu_ioas_unmap arg = {
 		.size = sizeof(arg), .ioas_id = state->ioas_id, .iova = iova, .length = size
 	};
-	int ret = dirty ? iommufd_dirty_read(container, iova, size, dirty) : 0;
+	int ret = dirty ? vfio_iommufd_dirty_read(container, iova, size, dirty) : 0;
 
 	if (ret)
 		return ret;
 	return (int)vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_IOAS_UNMAP, &arg);
 }
 
-/* ---- dirty pages ---- */
+static int iommufd_map(struct vfio_container *container, const struct vfio_map *map)
+{
+	struct iommufd_container *state = container->state;
+	int ret = map->fd >= 0 && !state->no_map_file ? map_file(container, map) : -ENOTTY;
+
+	if (ret == -ENOTTY) {
+		state->no_map_file |= map->fd >= 0;
+		ret = map_memory(container, map);
+	}
+	/* The kernel maps first and says where it did then: what it could not say is there. */
+	if (ret == -EFAULT)
+		iommufd_unmap(container, map->iova, map->size, NULL);
+	return ret;
+}
 
 /* An unmap failed. Asked for all of it, the kernel looks for no gaps. */
 static void iommufd_unmap_rest(struct vfio_container *container)
@@ -525,33 +530,6 @@ static void iommufd_unmap_rest(struct vfio_container *container)
 		vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_IOAS_UNMAP, &arg);
 }
 
-static int iommufd_dirty_start(struct vfio_container *container)
-{
-	struct iommufd_container *state = container->state;
-	struct hwpt *hwpt, *undo;
-
-	LIST_FOREACH(hwpt, &state->hwpts, entry)
-	{
-		int ret = set_tracking(container, hwpt, true);
-
-		if (!ret)
-			continue;
-		for (undo = LIST_FIRST(&state->hwpts); undo != hwpt; undo = LIST_NEXT(undo, entry))
-			set_tracking(container, undo, false);
-		return ret;
-	}
-	return 0;
-}
-
-static void iommufd_dirty_stop(struct vfio_container *container)
-{
-	struct iommufd_container *state = container->state;
-	struct hwpt *hwpt;
-
-	LIST_FOREACH(hwpt, &state->hwpts, entry)
-	set_tracking(container, hwpt, false);
-}
-
 /* The iommufd that a cdev is bound to is the proof; no descriptor goes with the reset. */
 static int iommufd_reset_fds(struct vfio_device *device, int32_t *fds, uint32_t max)
 {
@@ -563,6 +541,7 @@ static int iommufd_reset_fds(struct vfio_device *device, int32_t *fds, uint32_t 
 
 const struct vfio_backend_ops vfio_iommufd_ops = {
 	.name = "iommufd",
+	.io = &vfio_descriptor_io,
 	.device_claim = iommufd_claim,
 	.device_release = iommufd_release,
 	.device_open = iommufd_device_open,
@@ -574,8 +553,9 @@ const struct vfio_backend_ops vfio_iommufd_ops = {
 	.map = iommufd_map,
 	.unmap = iommufd_unmap,
 	.unmap_rest = iommufd_unmap_rest,
-	.dirty_start = iommufd_dirty_start,
-	.dirty_stop = iommufd_dirty_stop,
-	.dirty_read = iommufd_dirty_read,
+	.dirty_start = vfio_iommufd_dirty_start,
+	.dirty_stop = vfio_iommufd_dirty_stop,
+	.dirty_read = vfio_iommufd_dirty_read,
 	.reset_fds = iommufd_reset_fds,
+	.cpr = &vfio_iommufd_cpr_ops,
 };

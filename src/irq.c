@@ -8,9 +8,7 @@
  */
 #include <string.h>
 
-#include <uapi/vfio.h>
-
-#include "stack.h"
+#include "device_io.h"
 
 enum { VECTORS_MAX = 4096 };
 
@@ -18,14 +16,14 @@ bool vfio_device_irq(struct vfio_device *device, uint32_t index, struct vfio_irq
 		     struct vfio_error *error)
 {
 	struct vfio_irq_info info = { .argsz = sizeof(info), .index = index };
-	long ret;
+	int ret;
 
 	if (index >= device->irq_count)
 		return vfio_fail(error, -EINVAL, "%s has no interrupt %u", device->options.name,
 				 index);
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_GET_IRQ_INFO, &info);
+	ret = device->ops->io->irq_info(device, &info);
 	if (ret)
-		return vfio_fail(error, (int)ret, "%s: interrupt %u", device->options.name, index);
+		return vfio_fail(error, ret, "%s: interrupt %u", device->options.name, index);
 	*irq = (struct vfio_irq){
 		.index = index,
 		.count = info.count,
@@ -47,7 +45,7 @@ static long set_plain(struct vfio_device *device, uint32_t action, uint32_t inde
 				    .start = start,
 				    .count = count };
 
-	return vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_SET_IRQS, &set);
+	return device->ops->io->set_irqs(device, &set);
 }
 
 static long set_eventfds(struct vfio_device *device, uint32_t index, uint32_t start, uint32_t count,
@@ -65,7 +63,7 @@ static long set_eventfds(struct vfio_device *device, uint32_t index, uint32_t st
 	set->start = start;
 	set->count = count;
 	memcpy(set->data, eventfds, count * sizeof(int32_t));
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_SET_IRQS, set);
+	ret = device->ops->io->set_irqs(device, set);
 	vfio_release(device->vfio, set);
 	return ret;
 }
@@ -92,10 +90,16 @@ bool vfio_device_irq_enable(struct vfio_device *device, uint32_t index, uint32_t
 
 void vfio_device_irq_disable(struct vfio_device *device, uint32_t index)
 {
+	long ret;
+
 	if (index >= 32 || !(device->irqs_enabled & 1u << index))
 		return;
-	set_plain(device, VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, 0);
-	device->irqs_enabled &= ~(1u << index);
+	ret = set_plain(device, VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, 0);
+	if (ret)
+		vfio_warn(device->vfio, ret < 0 ? (int)ret : -EIO, "%s: interrupt %u stays enabled",
+			  device->options.name, index);
+	else
+		device->irqs_enabled &= ~(1u << index);
 }
 
 bool vfio_device_irq_mask(struct vfio_device *device, uint32_t index, bool mask,
@@ -118,14 +122,43 @@ bool vfio_device_irq_trigger(struct vfio_device *device, uint32_t index, uint32_
 
 /* ---- notifications ---- */
 
+/* A notification that the old process has connected. */
+static bool take_notifier(struct vfio_device *device, uint32_t id, bool there, int *eventfd,
+			  struct vfio_error *error)
+{
+	if (there)
+		*eventfd =
+			vfio_cpr_take(device->vfio, id, error, "device/%s", device->options.name);
+	return !there || *eventfd >= 0;
+}
+
+static bool take_notifiers(struct vfio_device *device, struct vfio_error *error)
+{
+	const struct vfio_cpr_device_record *record = device->cpr.record;
+
+	device->irqs_enabled = record->irqs;
+	if (take_notifier(device, 1, record->error_fd, &device->error_eventfd, error) &&
+	    take_notifier(device, 2, record->request_fd, &device->request_eventfd, error))
+		return true;
+	vfio_device_end_irqs(device);
+	return false;
+}
+
 /* Connects a notification to an eventfd of our own, where the device has it. */
 static bool set_up_notifier(struct vfio_device *device, uint32_t index, int *eventfd,
 			    struct vfio_error *error)
 {
 	const struct vfio_sys *sys = &device->vfio->sys;
+	struct vfio_error why = { 0 };
 	struct vfio_irq irq;
 
-	if (!vfio_device_irq(device, index, &irq, NULL) || !irq.count || !irq.eventfd)
+	if (index >= device->irq_count)
+		return true;
+	/* A device that has no such notification: the kernel calls it invalid. */
+	if (!vfio_device_irq(device, index, &irq, &why))
+		return why.code == -EINVAL ||
+		       vfio_fail(error, why.code, "VFIO_DEVICE_GET_IRQ_INFO");
+	if (!irq.count || !irq.eventfd)
 		return true;
 	*eventfd = sys->eventfd(sys->ctx);
 	if (*eventfd < 0)
@@ -138,6 +171,8 @@ static bool set_up_notifier(struct vfio_device *device, uint32_t index, int *eve
 
 bool vfio_device_setup_notifiers(struct vfio_device *device, struct vfio_error *error)
 {
+	if (device->cpr.record)
+		return take_notifiers(device, error);
 	if (!(device->flags & VFIO_DEVICE_FLAGS_PCI))
 		return true;
 	if (set_up_notifier(device, VFIO_PCI_ERR_IRQ_INDEX, &device->error_eventfd, error) &&
@@ -149,7 +184,7 @@ bool vfio_device_setup_notifiers(struct vfio_device *device, struct vfio_error *
 
 void vfio_device_end_irqs(struct vfio_device *device)
 {
-	for (uint32_t index = 0; index < 32; index++)
+	for (uint32_t index = 0; index < 32 && !vfio_cpr_shares(device->vfio); index++)
 		vfio_device_irq_disable(device, index);
 	vfio_close(device->vfio, &device->error_eventfd);
 	vfio_close(device->vfio, &device->request_eventfd);
@@ -170,6 +205,8 @@ void vfio_device_poll(struct vfio_device *device)
 {
 	const struct vfio_vmm *vmm = &device->vfio->vmm;
 
+	if (device->ops->io->poll)
+		device->ops->io->poll(device);
 	if (signalled(device, device->error_eventfd) && vmm->device_error)
 		vmm->device_error(vmm->ctx, device->options.name);
 	if (signalled(device, device->request_eventfd) && vmm->device_request)

@@ -30,8 +30,10 @@ void vfio_kvm_del(struct vfio *vfio, int fd)
 {
 	const int32_t value = fd;
 
-	if (vfio->kvm_device >= 0)
-		set_attr(vfio, KVM_DEV_VFIO_FILE_DEL, &value);
+	int ret = vfio->kvm_device >= 0 ? set_attr(vfio, KVM_DEV_VFIO_FILE_DEL, &value) : 0;
+
+	if (ret)
+		vfio_warn(vfio, ret, "KVM keeps the file of a device that goes");
 }
 
 int vfio_kvm_set_tce(struct vfio *vfio, int group_fd, int table_fd)

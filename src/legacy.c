@@ -13,6 +13,7 @@
 
 #include <uapi/vfio.h>
 
+#include "device_io.h"
 #include "group.h"
 
 enum { INFO_MAX = 64 * 1024 };
@@ -130,13 +131,19 @@ static bool is_noiommu(const struct vfio_device *device)
 	return !strncmp(device->options.group, prefix, sizeof(prefix) - 1);
 }
 
-static uint32_t choose_type(struct vfio_container *container, const struct vfio_device *device)
+/* The type to set, and whether the kernel has it: 1, 0, or -errno when it does not say. */
+static int choose_type(struct vfio_container *container, const struct vfio_device *device,
+		       uint32_t *type)
 {
-	if (is_noiommu(device))
-		return VFIO_NOIOMMU_IOMMU;
-	if (!device->options.type1_v1 && vfio_file_has(container, VFIO_TYPE1v2_IOMMU))
-		return VFIO_TYPE1v2_IOMMU;
-	return VFIO_TYPE1_IOMMU;
+	int has = 0;
+
+	*type = is_noiommu(device) ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU;
+	if (is_noiommu(device) || !device->options.type1_v1)
+		has = vfio_file_has(container, *type);
+	if (has || is_noiommu(device))
+		return has;
+	*type = VFIO_TYPE1_IOMMU;
+	return vfio_file_has(container, *type);
 }
 
 static const char *type_name(uint32_t type)
@@ -149,10 +156,12 @@ static const char *type_name(uint32_t type)
 static bool set_up(struct vfio_container *container, const struct vfio_device *first,
 		   struct vfio_error *error)
 {
-	uint32_t type = choose_type(container, first);
-	int ret;
+	uint32_t type;
+	int ret = choose_type(container, first, &type);
 
-	if (!vfio_file_has(container, type))
+	if (ret < 0)
+		return vfio_fail(error, ret, "VFIO_CHECK_EXTENSION %s", type_name(type));
+	if (!ret)
 		return vfio_fail(error, -ENOTSUP, "the kernel has no IOMMU driver %s",
 				 type_name(type));
 	ret = vfio_file_set_type(container, type);
@@ -168,12 +177,26 @@ static bool set_up(struct vfio_container *container, const struct vfio_device *f
 	return !ret || vfio_fail(error, ret, "VFIO_IOMMU_GET_INFO");
 }
 
+/* The type is set, and the limit was asked for before the first map. */
+static bool take_over(struct vfio_container *container, struct vfio_error *error)
+{
+	const struct vfio_cpr_container_record *record = container->cpr.record;
+	struct legacy *legacy = container->state;
+	int ret;
+
+	legacy->file.type = record->type;
+	legacy->limit_known = true;
+	container->max_mappings = record->max_mappings;
+	ret = read_info(container);
+	return !ret || vfio_fail(error, ret, "VFIO_IOMMU_GET_INFO");
+}
+
 static bool legacy_open(struct vfio_container *container, struct vfio_device *first,
 			struct vfio_error *error)
 {
 	if (!vfio_file_open(container, sizeof(struct legacy), first, error))
 		return false;
-	if (set_up(container, first, error))
+	if (container->cpr.record ? take_over(container, error) : set_up(container, first, error))
 		return true;
 	vfio_file_close(container);
 	return false;
@@ -213,8 +236,23 @@ static bool legacy_join(struct vfio_container *container, struct vfio_device *de
 static void legacy_leave(struct vfio_container *container, struct vfio_device *device)
 {
 	/* When it cannot be asked, what is known of before is stricter, and so still right. */
-	if (vfio_file_leave(container, device) && !container->untranslated)
+	vfio_file_leave(container, device);
+	if (!container->untranslated)
 		read_info(container);
+}
+
+/* Where iommufd emulates the container, a device counts from its opening on, not its group. */
+static bool legacy_device_open(struct vfio_device *device, struct vfio_error *error)
+{
+	int ret;
+
+	if (!vfio_group_device_open(device, error))
+		return false;
+	ret = device->container->untranslated ? 0 : read_info(device->container);
+	if (!ret)
+		return true;
+	vfio_group_device_close(device);
+	return vfio_fail(error, ret, "VFIO_IOMMU_GET_INFO");
 }
 
 /* ---- maps ---- */
@@ -268,7 +306,7 @@ static void legacy_unmap_rest(struct vfio_container *container)
 
 	if (!container->mapping_count)
 		return;
-	if (vfio_file_has(container, VFIO_UNMAP_ALL) &&
+	if (vfio_file_has(container, VFIO_UNMAP_ALL) > 0 &&
 	    !vfio_file_unmap(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL))
 		return;
 	vfio_file_unmap(container, 0, 0, half, NULL);
@@ -291,7 +329,10 @@ static int legacy_dirty_start(struct vfio_container *container)
 
 static void legacy_dirty_stop(struct vfio_container *container)
 {
-	set_tracking(container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+	int ret = set_tracking(container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP);
+
+	if (ret)
+		vfio_warn(container->vfio, ret, "dirty pages are tracked on");
 }
 
 static int legacy_dirty_read(struct vfio_container *container, uint64_t iova, uint64_t size,
@@ -314,11 +355,78 @@ static int legacy_dirty_read(struct vfio_container *container, uint64_t iova, ui
 	return vfio_file_ioctl(container, VFIO_IOMMU_DIRTY_PAGES, &arg);
 }
 
+/* ---- live update ---- */
+
+static const char *cpr_lacks(struct vfio_container *container)
+{
+	if (container->untranslated)
+		return "without an IOMMU nothing holds memory while the process changes";
+	if (container->cpr.record)
+		return NULL;
+	if (vfio_file_has(container, VFIO_UPDATE_VADDR) <= 0)
+		return "its kernel side cannot change addresses (VFIO_UPDATE_VADDR)";
+	if (vfio_file_has(container, VFIO_UNMAP_ALL) <= 0)
+		return "its kernel side cannot unmap all at once (VFIO_UNMAP_ALL)";
+	return NULL;
+}
+
+static void cpr_describe(const struct vfio_container *container,
+			 struct vfio_cpr_container_record *record)
+{
+	const struct legacy *legacy = container->state;
+
+	record->type = legacy->file.type;
+}
+
+static int cpr_file(const struct vfio_container *container)
+{
+	const struct legacy *legacy = container->state;
+
+	return legacy->file.fd;
+}
+
+static int cpr_suspend(struct vfio_container *container)
+{
+	return vfio_file_unmap(container, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0, 0,
+			       NULL);
+}
+
+static int set_vaddr(struct vfio_container *container, const struct vfio_map *map)
+{
+	struct vfio_iommu_type1_dma_map arg = { .argsz = sizeof(arg),
+						.flags = VFIO_DMA_MAP_FLAG_VADDR,
+						.vaddr = map->vaddr,
+						.iova = map->iova,
+						.size = map->size };
+
+	return vfio_file_ioctl(container, VFIO_IOMMU_MAP_DMA, &arg);
+}
+
+/* An address can be set where there is none; one that another process has set goes first. */
+static int cpr_resume(struct vfio_container *container, const struct vfio_map *map)
+{
+	int ret = set_vaddr(container, map);
+
+	if (ret != -EINVAL)
+		return ret;
+	ret = vfio_file_unmap(container, VFIO_DMA_UNMAP_FLAG_VADDR, map->iova, map->size, NULL);
+	return ret ? ret : set_vaddr(container, map);
+}
+
+static const struct vfio_cpr_ops legacy_cpr_ops = {
+	.lacks = cpr_lacks,
+	.describe = cpr_describe,
+	.file = cpr_file,
+	.suspend = cpr_suspend,
+	.resume = cpr_resume,
+};
+
 const struct vfio_backend_ops vfio_legacy_ops = {
 	.name = "legacy",
+	.io = &vfio_descriptor_io,
 	.device_claim = vfio_group_get,
 	.device_release = vfio_group_put,
-	.device_open = vfio_group_device_open,
+	.device_open = legacy_device_open,
 	.device_close = vfio_group_device_close,
 	.open = legacy_open,
 	.close = vfio_file_close,
@@ -331,4 +439,5 @@ const struct vfio_backend_ops vfio_legacy_ops = {
 	.dirty_stop = legacy_dirty_stop,
 	.dirty_read = legacy_dirty_read,
 	.reset_fds = vfio_group_reset_fds,
+	.cpr = &legacy_cpr_ops,
 };

@@ -63,6 +63,32 @@ static void record(struct vfio_listener *listener, const struct vfio_mapping *ma
 	listener->mapping_count++;
 }
 
+bool vfio_listener_reach(const struct vfio_container *container, uint64_t iova,
+			 struct vfio_reach *reach)
+{
+	const struct vfio_listener *listener = container->listener;
+	const struct vfio_mapping *mapping;
+	struct vfio_memory_section ram;
+	size_t index;
+
+	if (!listener)
+		return false;
+	index = vfio_listener_index(listener, iova);
+	if (index == listener->mapping_count || listener->mappings[index].iova > iova)
+		return false;
+	mapping = &listener->mappings[index];
+	*reach = (struct vfio_reach){ .size = mapping->last - iova + 1,
+				      .readonly = mapping->readonly,
+				      .memory = mapping->memory,
+				      .gpa = mapping->gpa + (iova - mapping->iova) };
+	if (!vfio_memory_find(mapping->memory, reach->gpa, &ram))
+		return false;
+	reach->vaddr = ram.vaddr;
+	if (ram.last - reach->gpa < reach->size - 1)
+		reach->size = ram.last - reach->gpa + 1;
+	return true;
+}
+
 static bool overlaps(const struct vfio_listener *listener, uint64_t start, uint64_t last)
 {
 	size_t index = vfio_listener_index(listener, start);
@@ -113,7 +139,10 @@ static int map_target(struct vfio_listener *listener, const struct target *targe
 					.last = target->last,
 					.memory = target->memory,
 					.gpa = target->gpa,
-					.readonly = target->readonly };
+					.vaddr = target->ram->vaddr,
+					.readonly = target->readonly,
+					.anonymous = region->fd < 0 &&
+						     region->kind != VFIO_MEMORY_RAM_DEVICE };
 	struct vfio_map map = { .iova = target->iova,
 				.size = target->last - target->iova + 1,
 				.vaddr = target->ram->vaddr,
@@ -140,6 +169,17 @@ static int map_target(struct vfio_listener *listener, const struct target *targe
 	return ret;
 }
 
+/* Takes a record out, and what was told of it. */
+static void forget(struct vfio_listener *listener, size_t index)
+{
+	struct vfio_mapping mapping = listener->mappings[index];
+
+	listener->mapping_count--;
+	memmove(&listener->mappings[index], &listener->mappings[index + 1],
+		(listener->mapping_count - index) * sizeof(mapping));
+	del_ram(listener, &mapping);
+}
+
 static void unmap_at(struct vfio_listener *listener, size_t index)
 {
 	struct vfio_mapping mapping = listener->mappings[index];
@@ -147,10 +187,7 @@ static void unmap_at(struct vfio_listener *listener, size_t index)
 
 	if (ret)
 		vfio_container_set_error(listener->container, ret, "cannot unmap guest memory");
-	listener->mapping_count--;
-	memmove(&listener->mappings[index], &listener->mappings[index + 1],
-		(listener->mapping_count - index) * sizeof(mapping));
-	del_ram(listener, &mapping);
+	forget(listener, index);
 }
 
 /* Unmaps every map that lies in [start, last], highest first. */
@@ -200,7 +237,6 @@ static void report(struct vfio_listener *listener, const struct vfio_memory_sect
 		   int code)
 {
 	struct vfio_container *container = listener->container;
-	const struct vfio_vmm *vmm = &container->vfio->vmm;
 	char what[160];
 
 	snprintf(what, sizeof(what), "cannot map %s at 0x%llx",
@@ -208,8 +244,8 @@ static void report(struct vfio_listener *listener, const struct vfio_memory_sect
 		 (unsigned long long)section->start);
 	if (section->region->kind != VFIO_MEMORY_RAM_DEVICE)
 		vfio_container_set_error(container, code, what);
-	else if (vmm->warn)
-		vmm->warn(vmm->ctx, what);
+	else
+		vfio_warn(container->vfio, code, "%s", what);
 }
 
 static void map_ram(struct vfio_listener *listener, const struct vfio_memory_section *section)
@@ -401,6 +437,55 @@ static bool log_sync(struct vfio_memory_listener *base, const struct vfio_memory
 				 section->region->name ? section->region->name : "memory");
 }
 
+/* ---- what is done later ---- */
+
+static void begin(struct vfio_memory_listener *base)
+{
+	struct vfio_container *container = listener_of(base)->container;
+
+	if (container->ops->begin)
+		container->ops->begin(container);
+}
+
+/* The section that a map shows; a map without one is of a region that goes. */
+static void report_map(struct vfio_listener *listener, const struct vfio_mapping *mapping, int code)
+{
+	struct vfio_memory_section section;
+
+	if (vfio_memory_find(mapping->memory, mapping->gpa, &section))
+		report(listener, &section, code);
+	else
+		vfio_container_set_error(listener->container, code, "cannot map guest memory");
+}
+
+static void failed(void *ctx, const struct vfio_map *map, bool unmap, int code)
+{
+	struct vfio_listener *listener = ctx;
+	size_t index = vfio_listener_index(listener, map->iova);
+	struct vfio_mapping mapping;
+
+	if (unmap) {
+		listener->container->mapping_count++;
+		vfio_container_set_error(listener->container, code, "cannot unmap guest memory");
+		return;
+	}
+	/* A map that has gone again needs no report. */
+	if (index == listener->mapping_count || listener->mappings[index].iova != map->iova)
+		return;
+	mapping = listener->mappings[index];
+	forget(listener, index);
+	listener->container->mapping_count--;
+	report_map(listener, &mapping, code);
+}
+
+static void commit(struct vfio_memory_listener *base)
+{
+	struct vfio_container *container = listener_of(base)->container;
+
+	if (container->ops->commit)
+		container->ops->commit(container, failed, base->ctx);
+}
+
 /* ---- start and stop ---- */
 
 static void listener_free(struct vfio_listener *listener)
@@ -423,8 +508,10 @@ bool vfio_listener_start(struct vfio_container *container, struct vfio_error *er
 		.name = "vfio",
 		.priority = 10,
 		.ctx = listener,
+		.begin = begin,
 		.region_add = region_add,
 		.region_del = region_del,
+		.commit = commit,
 		.log_start = log_start,
 		.log_stop = log_stop,
 		.log_sync = log_sync,

@@ -13,10 +13,13 @@ struct vfio_mapping {
 	uint64_t last;
 	struct vfio_memory *memory; /* what it shows, and */
 	uint64_t gpa;		    /* where: for dirty pages */
+	uint64_t vaddr;		    /* and where the process has it */
 	uint64_t ram_vaddr;	    /* the RAM that was told of for it; size 0 for none */
 	uint64_t ram_size;
 	bool readonly;
-	bool unlogged; /* made while devices log: what they log does not cover it */
+	bool unlogged;	/* made while devices log: what they log does not cover it */
+	bool suspended; /* the kernel has no address for it: live update */
+	bool anonymous; /* no other process can have the memory */
 };
 
 struct vfio_listener {
@@ -25,9 +28,9 @@ struct vfio_listener {
 	struct vfio_mapping *mappings; /* by iova, none overlaps */
 	size_t mapping_count;
 	size_t mapping_space;
-	bool logging;		/* dirty pages are wanted */
-	bool logging_devices;	/* the devices track, not the container */
-	bool stopping;		/* the last unmaps: nobody wants to know what was dirty */
+	bool logging;	      /* dirty pages are wanted */
+	bool logging_devices; /* the devices track, not the container */
+	bool stopping;	      /* the last unmaps: nobody wants to know what was dirty */
 };
 
 /* The index of the first mapping that ends at or after @iova. */

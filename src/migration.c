@@ -10,52 +10,35 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <uapi/vfio.h>
+#include "device_io.h"
 
-#include "stack.h"
-
-enum { PAYLOAD_MAX = 64 };
-
-/* VFIO_DEVICE_FEATURE with a payload of @size bytes, copied in and out. */
+/* VFIO_DEVICE_FEATURE with a payload of @size bytes, in and out. */
 static int feature(struct vfio_device *device, uint32_t flags, void *payload, size_t size)
 {
-	union {
-		struct vfio_device_feature head;
-		uint8_t bytes[sizeof(struct vfio_device_feature) + PAYLOAD_MAX];
-		uint64_t align;
-	} arg = { .head = { .argsz = (uint32_t)(sizeof(struct vfio_device_feature) + size),
-			    .flags = flags } };
-	uint8_t *data = arg.bytes + sizeof(struct vfio_device_feature);
-	long ret;
-
-	if (size)
-		memcpy(data, payload, size);
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_FEATURE, &arg);
-	/* The state comes back from a failed change of state as well. */
-	if (size)
-		memcpy(payload, data, size);
-	return ret < 0 ? (int)ret : 0;
-}
-
-static bool knows(struct vfio_device *device, uint32_t flags)
-{
-	return !feature(device, flags | VFIO_DEVICE_FEATURE_PROBE, NULL, 0);
+	return device->ops->io->feature(device, flags, payload, size);
 }
 
 /* ---- attach and detach ---- */
 
-static void ask_abilities(struct vfio_device *device)
+/* What the device cannot do is no failure; that it could not be asked is: -errno. */
+static int ask_abilities(struct vfio_device *device)
 {
+	const uint32_t probe = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START |
+			       VFIO_DEVICE_FEATURE_PROBE;
 	struct vfio_device_feature_migration migration = { 0 };
+	int ret = feature(device, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION,
+			  &migration, sizeof(migration));
 
-	if (!feature(device, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, &migration,
-		     sizeof(migration))) {
+	if (!ret) {
 		device->migration.stop_copy = migration.flags & VFIO_MIGRATION_STOP_COPY;
 		device->migration.p2p = migration.flags & VFIO_MIGRATION_P2P;
 		device->migration.pre_copy = migration.flags & VFIO_MIGRATION_PRE_COPY;
 	}
-	device->migration.dma_logging =
-		knows(device, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START);
+	if (vfio_unanswered(ret))
+		return ret;
+	ret = feature(device, probe, NULL, 0);
+	device->migration.dma_logging = !ret;
+	return vfio_unanswered(ret) ? ret : 0;
 }
 
 bool vfio_device_setup_migration(struct vfio_device *device, struct vfio_error *error)
@@ -64,7 +47,9 @@ bool vfio_device_setup_migration(struct vfio_device *device, struct vfio_error *
 	char reason[128];
 	int ret;
 
-	ask_abilities(device);
+	ret = ask_abilities(device);
+	if (ret)
+		return vfio_fail(error, ret, "VFIO_DEVICE_FEATURE");
 	if ((device->migration.stop_copy && !device->options.unmigratable) || !vmm->block_migration)
 		return true;
 	snprintf(reason, sizeof(reason), "VFIO device %s cannot be migrated", device->options.name);
@@ -153,8 +138,7 @@ bool vfio_device_mig_set_state(struct vfio_device *device, enum vfio_mig_state s
 bool vfio_device_mig_read(struct vfio_device *device, void *bytes, size_t len, size_t *got,
 			  struct vfio_error *error)
 {
-	const struct vfio_sys *sys = &device->vfio->sys;
-	long ret = sys->read(sys->ctx, device->data_fd, (uint64_t)(uintptr_t)bytes, len);
+	long ret = device->ops->io->mig_read(device, bytes, len);
 
 	*got = 0;
 	/* A device that copies ahead has nothing now but may have later. */
@@ -170,11 +154,10 @@ bool vfio_device_mig_read(struct vfio_device *device, void *bytes, size_t len, s
 bool vfio_device_mig_write(struct vfio_device *device, const void *bytes, size_t len,
 			   struct vfio_error *error)
 {
-	const struct vfio_sys *sys = &device->vfio->sys;
 	const char *at = bytes;
 
 	while (len) {
-		long ret = sys->write(sys->ctx, device->data_fd, (uint64_t)(uintptr_t)at, len);
+		long ret = device->ops->io->mig_write(device, at, len);
 
 		if (ret <= 0 || (size_t)ret > len)
 			return vfio_fail(error, ret < 0 ? (int)ret : -EIO, "%s: writing its state",
@@ -199,45 +182,39 @@ bool vfio_device_mig_size(struct vfio_device *device, uint64_t *bytes, struct vf
 
 /* ---- DMA logging ---- */
 
+static int end_log(struct vfio_device *device)
+{
+	int ret = feature(device, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
+			  NULL, 0);
+
+	device->log_doubt = ret != 0;
+	return ret;
+}
+
 int vfio_device_log_start(struct vfio_device *device, const struct vfio_range *ranges,
 			  uint32_t count, uint64_t pgsize)
 {
-	struct vfio_device_feature_dma_logging_range *list =
-		vfio_alloc(device->vfio, count * sizeof(*list));
-	struct vfio_device_feature_dma_logging_control control = {
-		.page_size = pgsize, .num_ranges = count, .ranges = (uint64_t)(uintptr_t)list
-	};
 	int ret;
 
-	if (!list)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++) {
-		list[i].iova = ranges[i].start;
-		list[i].length = ranges[i].last - ranges[i].start + 1;
-	}
-	ret = feature(device, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START,
-		      &control, sizeof(control));
-	vfio_release(device->vfio, list);
+	/* A log that runs on cannot be started. */
+	if (device->log_doubt)
+		end_log(device);
+	ret = device->ops->io->log_start(device, ranges, count, pgsize);
 	device->logging = !ret;
 	return ret;
 }
 
 void vfio_device_log_stop(struct vfio_device *device)
 {
-	feature(device, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0);
+	int ret = end_log(device);
+
+	if (ret)
+		vfio_warn(device->vfio, ret, "device %s: it logs its DMA on", device->options.name);
 	device->logging = false;
 }
 
 int vfio_device_log_read(struct vfio_device *device, uint64_t iova, uint64_t size,
 			 const struct vfio_dirty *dirty)
 {
-	struct vfio_device_feature_dma_logging_report report = {
-		.iova = iova,
-		.length = size,
-		.page_size = dirty->pgsize,
-		.bitmap = (uint64_t)(uintptr_t)dirty->bitmap
-	};
-
-	return feature(device, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
-		       &report, sizeof(report));
+	return device->ops->io->log_read(device, iova, size, dirty);
 }

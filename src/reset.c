@@ -9,21 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uapi/vfio.h>
-
-#include "stack.h"
+#include "device_io.h"
 
 enum { DEPENDENTS_MAX = 4096, GROUPS_MAX = 256 };
 
 bool vfio_device_reset(struct vfio_device *device, struct vfio_error *error)
 {
-	long ret;
+	int ret;
 
 	if (!(device->flags & VFIO_DEVICE_FLAGS_RESET))
 		return vfio_fail(error, -ENOTTY, "%s has no reset of its own",
 				 device->options.name);
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_RESET, NULL);
-	return !ret || vfio_fail(error, (int)ret, "%s: VFIO_DEVICE_RESET", device->options.name);
+	ret = device->ops->io->reset(device);
+	return !ret || vfio_fail(error, ret, "%s: VFIO_DEVICE_RESET", device->options.name);
 }
 
 static int ask_dependents(struct vfio_device *device, uint32_t room,
@@ -32,12 +30,12 @@ static int ask_dependents(struct vfio_device *device, uint32_t room,
 	uint32_t bytes = (uint32_t)(sizeof(struct vfio_pci_hot_reset_info) +
 				    room * sizeof(struct vfio_pci_dependent_device));
 	struct vfio_pci_hot_reset_info *info = vfio_alloc(device->vfio, bytes);
-	long ret;
+	int ret;
 
 	if (!info)
 		return -ENOMEM;
 	info->argsz = bytes;
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info);
+	ret = device->ops->io->hot_reset_info(device, info);
 	/* ENOSPC says in count how many there are. */
 	if (ret == -ENOSPC && info->count > room && info->count <= DEPENDENTS_MAX) {
 		room = info->count;
@@ -48,7 +46,7 @@ static int ask_dependents(struct vfio_device *device, uint32_t room,
 		ret = -E2BIG;
 	if (ret) {
 		vfio_release(device->vfio, info);
-		return (int)ret;
+		return ret;
 	}
 	*result = info;
 	return 0;
@@ -156,18 +154,18 @@ static int collect_proof(struct vfio_device *device, const struct vfio_pci_hot_r
 	return (int)count;
 }
 
-static long do_reset(struct vfio_device *device, const int32_t *fds, uint32_t count)
+static int do_reset(struct vfio_device *device, const int32_t *fds, uint32_t count)
 {
 	uint32_t bytes = (uint32_t)(sizeof(struct vfio_pci_hot_reset) + count * sizeof(int32_t));
 	struct vfio_pci_hot_reset *arg = vfio_alloc(device->vfio, bytes);
-	long ret;
+	int ret;
 
 	if (!arg)
 		return -ENOMEM;
 	arg->argsz = bytes;
 	arg->count = count;
 	memcpy(arg->group_fds, fds, count * sizeof(int32_t));
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_PCI_HOT_RESET, arg);
+	ret = device->ops->io->hot_reset(device, arg);
 	vfio_release(device->vfio, arg);
 	return ret;
 }
@@ -176,9 +174,12 @@ bool vfio_device_hot_reset(struct vfio_device *device, struct vfio_error *error)
 {
 	struct vfio_pci_hot_reset_info *info = NULL;
 	int32_t fds[GROUPS_MAX];
-	int count = get_dependents(device, &info);
-	long ret;
+	int count, ret;
 
+	if (!device->ops->io->hot_reset)
+		return vfio_fail(error, -ENOTTY, "%s has no slot or bus to reset",
+				 device->options.name);
+	count = get_dependents(device, &info);
 	if (count)
 		return vfio_fail(error, count, "%s: VFIO_DEVICE_GET_PCI_HOT_RESET_INFO",
 				 device->options.name);
@@ -189,6 +190,5 @@ bool vfio_device_hot_reset(struct vfio_device *device, struct vfio_error *error)
 	count = collect_proof(device, info, fds);
 	vfio_release(device->vfio, info);
 	ret = count < 0 ? count : do_reset(device, fds, (uint32_t)count);
-	return !ret ||
-	       vfio_fail(error, (int)ret, "%s: VFIO_DEVICE_PCI_HOT_RESET", device->options.name);
+	return !ret || vfio_fail(error, ret, "%s: VFIO_DEVICE_PCI_HOT_RESET", device->options.name);
 }

@@ -15,6 +15,7 @@
  */
 #include <uapi/vfio.h>
 
+#include "device_io.h"
 #include "spapr.h"
 
 /* Memory is registered by pages of the host, of which these are the largest. */
@@ -25,16 +26,24 @@ static const uint64_t host_page = 65536;
 static int set_type(struct vfio_container *container)
 {
 	struct spapr *spapr = container->state;
+	int has = vfio_file_has(container, VFIO_SPAPR_TCE_v2_IOMMU);
 	int ret = -ENOTSUP;
 
-	if (vfio_file_has(container, VFIO_SPAPR_TCE_v2_IOMMU)) {
+	if (has < 0)
+		return has;
+	if (has) {
 		ret = vfio_file_set_type(container, VFIO_SPAPR_TCE_v2_IOMMU);
 		spapr->v2 = !ret;
+		/* A kernel has version 2, but not for every host bridge. */
+		if (ret != -EINVAL && ret != -EPERM)
+			return ret;
 	}
-	/* A kernel has version 2, but not for every host bridge. */
-	if (ret && vfio_file_has(container, VFIO_SPAPR_TCE_IOMMU))
-		ret = vfio_file_set_type(container, VFIO_SPAPR_TCE_IOMMU);
-	return ret;
+	has = vfio_file_has(container, VFIO_SPAPR_TCE_IOMMU);
+	if (has <= 0)
+		return has ? has : ret;
+	if (ret != -ENOTSUP)
+		vfio_warn(container->vfio, ret, "sPAPR TCE version 1 is used, not 2");
+	return vfio_file_set_type(container, VFIO_SPAPR_TCE_IOMMU);
 }
 
 static int read_info(struct vfio_container *container)
@@ -202,8 +211,11 @@ static void spapr_ram_del(struct vfio_container *container, uint64_t vaddr, uint
 
 	if (!ram || --ram->users || spapr->stuck)
 		return;
-	if (call_ram(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, ram))
+	if (call_ram(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, ram)) {
+		vfio_warn(container->vfio, 0, "memory at 0x%llx stays registered with the kernel",
+			  (unsigned long long)ram->vaddr);
 		return;
+	}
 	LIST_REMOVE(ram, entry);
 	vfio_release(container->vfio, ram);
 }
@@ -242,8 +254,9 @@ static int spapr_unmap(struct vfio_container *container, uint64_t iova, uint64_t
 	if (dirty)
 		return -ENOTSUP;
 	ret = vfio_file_unmap(container, 0, iova, size, NULL);
-	if (ret)
-		spapr->stuck = true;
+	if (ret && !spapr->stuck)
+		vfio_warn(container->vfio, ret, "memory stays registered with the kernel");
+	spapr->stuck |= ret != 0;
 	return ret;
 }
 
@@ -263,6 +276,7 @@ static void spapr_unmap_rest(struct vfio_container *container)
 
 const struct vfio_backend_ops vfio_spapr_ops = {
 	.name = "spapr",
+	.io = &vfio_descriptor_io,
 	.device_claim = vfio_group_get,
 	.device_release = vfio_group_put,
 	.device_open = vfio_group_device_open,
@@ -280,4 +294,5 @@ const struct vfio_backend_ops vfio_spapr_ops = {
 	.ram_add = spapr_ram_add,
 	.ram_del = spapr_ram_del,
 	.reset_fds = vfio_group_reset_fds,
+	.cpr_reason = "TCE tables hold the addresses of the process that filled them",
 };

@@ -101,7 +101,12 @@ int spapr_window_remove(struct vfio_container *container, uint64_t start)
 
 static void drop(struct vfio_container *container, struct spapr_window *window)
 {
-	if (!spapr_window_remove(container, window->start))
+	int ret = spapr_window_remove(container, window->start);
+
+	if (ret)
+		vfio_warn(container->vfio, ret, "the DMA window at 0x%llx stays",
+			  (unsigned long long)window->start);
+	else
 		window->there = false;
 	publish(container);
 }
@@ -111,8 +116,9 @@ static int create(struct vfio_container *container, struct spapr_window *window,
 {
 	struct spapr *spapr = container->state;
 	int ret, first = -ENOTSUP;
+	uint32_t levels = 1;
 
-	for (uint32_t levels = 1; levels <= spapr->levels; levels++) {
+	for (; levels <= spapr->levels; levels++) {
 		struct vfio_iommu_spapr_tce_create arg = { .argsz = sizeof(arg),
 							   .page_shift = window->page_shift,
 							   .window_size = size,
@@ -127,6 +133,8 @@ static int create(struct vfio_container *container, struct spapr_window *window,
 	}
 	if (first)
 		return first;
+	if (levels > 1)
+		vfio_warn(container->vfio, 0, "a DMA window has a table of %u levels", levels);
 	/* The end of the 64-bit space is as far as a window can reach. */
 	window->last = window->start + (size - 1);
 	if (window->last < window->start)

@@ -2,6 +2,8 @@
 /*
  * The instance, its memory, and calls to the kernel.
  */
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +46,22 @@ char *vfio_strdup(struct vfio *vfio, const char *text)
 	return copy;
 }
 
+void vfio_warn(struct vfio *vfio, int code, const char *format, ...)
+{
+	struct vfio_error error = { 0 };
+	char message[192];
+	va_list args;
+
+	if (!vfio->vmm.warn)
+		return;
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	if (code)
+		vfio_fail(&error, code, "%s", message);
+	vfio->vmm.warn(vfio->vmm.ctx, code ? error.message : message);
+}
+
 /* ---- the instance ---- */
 
 struct vfio *vfio_new(const struct vfio_sys *sys, const struct vfio_vmm *vmm)
@@ -61,6 +79,7 @@ struct vfio *vfio_new(const struct vfio_sys *sys, const struct vfio_vmm *vmm)
 	TAILQ_INIT(&vfio->iommufds);
 	vfio->kvm_vm = -1;
 	vfio->kvm_device = -1;
+	vfio_cpr_init(vfio);
 	return vfio;
 }
 
@@ -74,6 +93,7 @@ void vfio_free(struct vfio *vfio)
 	while ((device = TAILQ_LAST(&vfio->devices, vfio_device_list)))
 		vfio_device_detach(device);
 	vfio_set_kvm(vfio, -1, NULL);
+	vfio_cpr_fini(vfio);
 	vmm = vfio->vmm;
 	vfio_vmm_free(&vmm, vfio);
 }
@@ -82,12 +102,32 @@ void vfio_free(struct vfio *vfio)
 
 long vfio_ioctl(struct vfio *vfio, int fd, uint32_t request, void *arg)
 {
+	if (vfio_cpr_holds_back(vfio, request, arg))
+		return 0;
 	return vfio->sys.ioctl(vfio->sys.ctx, fd, request, (uint64_t)(uintptr_t)arg);
 }
 
 long vfio_ioctl_value(struct vfio *vfio, int fd, uint32_t request, uint64_t value)
 {
 	return vfio->sys.ioctl(vfio->sys.ctx, fd, request, value);
+}
+
+bool vfio_unanswered(int code)
+{
+	switch (code) {
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -ETOOMANYREFS:
+	case -EMFILE:
+	case -ENFILE:
+	case -EBADF:
+	case -EPIPE:
+	case -EPROTO:
+	case -ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
 }
 
 void vfio_close(struct vfio *vfio, int *fd)
@@ -106,33 +146,33 @@ static uint32_t argsz_of(const void *info)
 }
 
 /* One try with room for @room bytes. @ask is a struct of @size bytes whose first field is argsz. */
-static int ask_with_room(struct vfio *vfio, int fd, uint32_t request, const void *ask, size_t size,
-			 uint32_t room, void **info)
+static int ask_with_room(struct vfio *vfio, int (*call)(void *ctx, void *info), void *ctx,
+			 const void *ask, size_t size, uint32_t room, void **info)
 {
 	char *answer = vfio_alloc(vfio, room);
-	long ret;
+	int ret;
 
 	if (!answer)
 		return -ENOMEM;
 	memcpy(answer, ask, size);
 	memcpy(answer, &room, sizeof(room));
-	ret = vfio_ioctl(vfio, fd, request, answer);
+	ret = call(ctx, answer);
 	if (ret < 0) {
 		vfio_release(vfio, answer);
-		return (int)ret;
+		return ret;
 	}
 	*info = answer;
 	return 0;
 }
 
-int vfio_ioctl_growing(struct vfio *vfio, int fd, uint32_t request, const void *ask, size_t size,
-		       size_t max, void **info)
+int vfio_ask_growing(struct vfio *vfio, int (*call)(void *ctx, void *info), void *ctx,
+		     const void *ask, size_t size, size_t max, void **info)
 {
 	uint32_t room = (uint32_t)size;
 
 	/* Twice is enough for a kernel that means it: the first answer says how much there is. */
 	for (int tries = 0; tries < 2; tries++) {
-		int ret = ask_with_room(vfio, fd, request, ask, size, room, info);
+		int ret = ask_with_room(vfio, call, ctx, ask, size, room, info);
 
 		if (ret || argsz_of(*info) <= room)
 			return ret;
@@ -143,6 +183,27 @@ int vfio_ioctl_growing(struct vfio *vfio, int fd, uint32_t request, const void *
 			return -E2BIG;
 	}
 	return -E2BIG;
+}
+
+struct ioctl_call {
+	struct vfio *vfio;
+	int fd;
+	uint32_t request;
+};
+
+static int make_call(void *ctx, void *info)
+{
+	const struct ioctl_call *call = ctx;
+
+	return (int)vfio_ioctl(call->vfio, call->fd, call->request, info);
+}
+
+int vfio_ioctl_growing(struct vfio *vfio, int fd, uint32_t request, const void *ask, size_t size,
+		       size_t max, void **info)
+{
+	struct ioctl_call call = { .vfio = vfio, .fd = fd, .request = request };
+
+	return vfio_ask_growing(vfio, make_call, &call, ask, size, max, info);
 }
 
 /* struct vfio_info_cap_header of the uapi. */

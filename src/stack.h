@@ -11,8 +11,11 @@
  *   legacy.c           backend: group and container with type1
  *   spapr.c            backend: group and container with sPAPR TCE; spapr_window.c: its windows
  *   group.c            what legacy and spapr share: group and container files
- *   iommufd.c          backend: cdev and iommufd
+ *   iommufd*.c         backend: cdev and iommufd; iommufd.h
+ *   user_*.c           backend: messages to a vfio-user server; user.h
+ *   device_io.c        a device's operations by descriptor; device_io.h
  *   device.c, irq.c, reset.c, migration.c, kvm.c
+ *   cpr*.c             live update; cpr.h
  *
  * The rules: errors inside are 0 or -errno; the public edge turns them into bool and struct
  * vfio_error. A backend is a struct vfio_backend_ops and nothing else knows which one it is.
@@ -31,11 +34,16 @@
 #include <vfio/device.h>
 #include <vfio/vfio.h>
 
+#include "cpr.h"
+
 struct vfio_space;
 struct vfio_group;
 struct vfio_listener;
 struct vfio_iommufd;
 struct vfio_backend_ops;
+struct vfio_device_io;
+struct vfio_region_slot;
+struct vfio_user;
 
 /* ---- the instance ---- */
 
@@ -48,6 +56,7 @@ struct vfio {
 	TAILQ_HEAD(, vfio_iommufd) iommufds;
 	int kvm_vm;	/* -1, or the VM that is told */
 	int kvm_device; /* -1, or its VFIO device */
+	struct vfio_cpr cpr;
 };
 
 /* Zeroed memory of a VMM (NULL: libc's), or NULL. */
@@ -59,9 +68,19 @@ void *vfio_alloc(struct vfio *vfio, size_t size);
 void vfio_release(struct vfio *vfio, void *block); /* NULL is allowed */
 char *vfio_strdup(struct vfio *vfio, const char *text);
 
-/* An ioctl with a struct: 0 or more, or -errno. */
+/* Tells the VMM of something that is no failure, but not as it should be either. @code: -errno,
+ * whose text comes behind, or 0. */
+void vfio_warn(struct vfio *vfio, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* An ioctl with a struct: 0 or more, or -errno. 0 when vfio_cpr_holds_back() it. */
 long vfio_ioctl(struct vfio *vfio, int fd, uint32_t request, void *arg);
 long vfio_ioctl_value(struct vfio *vfio, int fd, uint32_t request, uint64_t value);
+/*
+ * Whether a question was not answered: the way to who knows failed, or memory was short. Other
+ * errors are answers, such as "there is no such thing".
+ */
+bool vfio_unanswered(int code);
 /* Closes and forgets; -1 is nothing. */
 void vfio_close(struct vfio *vfio, int *fd);
 
@@ -72,6 +91,9 @@ void vfio_close(struct vfio *vfio, int *fd);
  */
 int vfio_ioctl_growing(struct vfio *vfio, int fd, uint32_t request, const void *ask, size_t size,
 		       size_t max, void **info);
+/* The same of @call, which answers in the struct that it is given: 0 or -errno. */
+int vfio_ask_growing(struct vfio *vfio, int (*call)(void *ctx, void *info), void *ctx,
+		     const void *ask, size_t size, size_t max, void **info);
 
 /*
  * The next capability of a chain: *offset is 0 to begin with @first, and is moved. Returns the
@@ -142,8 +164,10 @@ struct vfio_container {
 	bool dirty_supported;
 	uint64_t dirty_pgsizes;
 	bool dirty_active;
+	bool unmap_tells; /* what devices log is in the answer of an unmap, too */
 	uint64_t mapping_count;
 	struct vfio_listener *listener;
+	struct vfio_cpr_member cpr;
 	void *state; /* the backend's */
 };
 
@@ -156,6 +180,9 @@ struct vfio_map {
 	uint64_t fd_offset;
 	bool readonly;
 };
+
+/* A map, or an unmap of [map->iova, + map->size), was not made after all: @code is -errno. */
+typedef void vfio_failed_fn(void *ctx, const struct vfio_map *map, bool unmap, int code);
 
 /*
  * Where dirty pages of an unmap or a query are noted: bit 0 is the page at the start of the
@@ -174,6 +201,7 @@ struct vfio_dirty {
  */
 struct vfio_backend_ops {
 	const char *name;
+	const struct vfio_device_io *io; /* how a device is spoken to that is open */
 
 	/* -- devices; `device` has its options and nothing else yet -- */
 	/*
@@ -216,6 +244,13 @@ struct vfio_backend_ops {
 	int (*unmap)(struct vfio_container *container, uint64_t iova, uint64_t size,
 		     const struct vfio_dirty *dirty);
 	/*
+	 * Changes of memory begin, and end. In between map() and unmap() may leave it at asking,
+	 * and return 0: then commit() waits until all is done, and calls @failed for each that was
+	 * not. NULL: maps and unmaps are done when they return.
+	 */
+	void (*begin)(struct vfio_container *container);
+	void (*commit)(struct vfio_container *container, vfio_failed_fn *failed, void *ctx);
+	/*
 	 * Called when a container goes, before guest memory may be discarded again: lets go of
 	 * whatever is left, as well as it can. container->mapping_count is 0 unless unmaps failed.
 	 * NULL: only close() can.
@@ -246,14 +281,19 @@ struct vfio_backend_ops {
 
 	/*
 	 * -- hot reset: puts into @fds what proves that the device is ours; returns the count or
-	 * -errno --
+	 * -errno. NULL: no hot reset --
 	 */
 	int (*reset_fds)(struct vfio_device *device, int32_t *fds, uint32_t max);
+
+	/* -- live update; NULL: it cannot be, for the reason given -- */
+	const struct vfio_cpr_ops *cpr;
+	const char *cpr_reason;
 };
 
 extern const struct vfio_backend_ops vfio_legacy_ops;
 extern const struct vfio_backend_ops vfio_spapr_ops;
 extern const struct vfio_backend_ops vfio_iommufd_ops;
+extern const struct vfio_backend_ops vfio_user_ops;
 
 /* Whether [iova, last] lies in one of the container's ranges. */
 bool vfio_container_can_map(const struct vfio_container *container, uint64_t iova, uint64_t last);
@@ -279,6 +319,17 @@ void vfio_container_report(struct vfio_container *container, const struct vfio_e
 bool vfio_listener_start(struct vfio_container *container, struct vfio_error *error);
 /* Unmaps everything and goes. */
 void vfio_listener_stop(struct vfio_container *container);
+/* What a device reaches at an IOVA: the rest of a map. */
+struct vfio_reach {
+	uint64_t vaddr;
+	uint64_t size;
+	bool readonly;
+	struct vfio_memory *memory; /* whose page it is, at */
+	uint64_t gpa;
+};
+
+bool vfio_listener_reach(const struct vfio_container *container, uint64_t iova,
+			 struct vfio_reach *reach);
 /* A device is about to leave and does no more DMA; dirty.c. Counts what it may have written. */
 void vfio_dirty_device_leaves(struct vfio_container *container);
 
@@ -318,10 +369,13 @@ struct vfio_device {
 	bool passed_fd_owned; /* attached: a descriptor that was passed in is ours to close */
 	uint32_t devid;
 	uint32_t hwpt_id;
+	/* user */
+	struct vfio_user *user; /* the connection; fd is its socket */
 	/* VFIO_DEVICE_GET_INFO */
 	uint32_t flags;
 	uint32_t region_count;
 	uint32_t irq_count;
+	struct vfio_region_slot *regions;    /* region_count of them: what is known */
 	LIST_HEAD(, vfio_mapped_area) areas; /* of regions, mapped by the program */
 	/* interrupts that are set up: bit per index */
 	uint32_t irqs_enabled;
@@ -329,10 +383,12 @@ struct vfio_device {
 	int request_eventfd;
 	/* migration */
 	struct vfio_migration_info migration;
-	bool logging; /* DMA logging runs */
+	bool logging;	/* DMA logging runs */
+	bool log_doubt; /* it may run although it should not */
 	int data_fd;
 	uint64_t blocker;
 	bool blocked;
+	struct vfio_cpr_passenger cpr;
 };
 
 /* device.c: VFIO_DEVICE_GET_INFO and what is set up once; undone by vfio_device_fini(). */

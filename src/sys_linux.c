@@ -5,11 +5,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -166,6 +172,125 @@ static int linux_memlock(void *ctx, uint64_t bytes)
 	return drop_ipc_lock();
 }
 
+static int linux_connect(void *ctx, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+	int error, fd;
+
+	(void)ctx;
+	if (len >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, len + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)&addr, sizeof(addr)))
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+enum { SCM_FDS = 253 }; /* that Linux takes in one message */
+
+/* Room for the descriptors of one message, aligned as their header must be. */
+union scm {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(SCM_FDS * sizeof(int))];
+};
+
+static long linux_sendmsg(void *ctx, int fd, const void *bytes, uint64_t len, const int *fds,
+			  uint32_t fd_count)
+{
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union scm scm = { 0 };
+
+	(void)ctx;
+	if (fd_count > SCM_FDS)
+		return -EINVAL;
+	if (fd_count) {
+		msg.msg_control = scm.bytes;
+		msg.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		scm.header.cmsg_level = SOL_SOCKET;
+		scm.header.cmsg_type = SCM_RIGHTS;
+		scm.header.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(&scm.header), fds, fd_count * sizeof(int));
+	}
+	return result(sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+/* Takes what fits into @fds and closes the rest. Returns how many were taken. */
+static uint32_t take_fds(struct msghdr *msg, int *fds, uint32_t room)
+{
+	uint32_t got = 0;
+
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(msg); at; at = CMSG_NXTHDR(msg, at)) {
+		size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(at) + i * sizeof(int), sizeof(fd));
+			if (got < room)
+				fds[got++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return got;
+}
+
+static long linux_recvmsg(void *ctx, int fd, void *bytes, uint64_t len, int *fds,
+			  uint32_t *fd_count)
+{
+	struct iovec iov = { .iov_base = bytes, .iov_len = len };
+	union scm scm;
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = scm.bytes,
+			      .msg_controllen = sizeof(scm) };
+	ssize_t got = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	(void)ctx;
+	if (got < 0)
+		return -errno;
+	*fd_count = take_fds(&msg, fds, *fd_count);
+	return got;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A signal ends a wait but not the time that was asked for. */
+static int linux_poll(void *ctx, int fd, uint64_t ticks)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	uint64_t start = now_ms();
+
+	(void)ctx;
+	for (;;) {
+		uint64_t past = now_ms() - start;
+		uint64_t left = past < ticks ? ticks - past : 0;
+		int ret = poll(&wait, 1, left > INT_MAX ? INT_MAX : (int)left);
+
+		if (ret > 0)
+			return wait.revents & POLLNVAL ? -EBADF : 1;
+		if (ret < 0 && errno != EINTR)
+			return -errno;
+		if (!ret && left <= INT_MAX)
+			return 0;
+	}
+}
+
 void vfio_sys_linux(struct vfio_sys *sys)
 {
 	*sys = (struct vfio_sys){
@@ -182,5 +307,9 @@ void vfio_sys_linux(struct vfio_sys *sys)
 		.eventfd = linux_eventfd,
 		.memfd = linux_memfd,
 		.memlock = linux_memlock,
+		.connect = linux_connect,
+		.sendmsg = linux_sendmsg,
+		.recvmsg = linux_recvmsg,
+		.poll = linux_poll,
 	};
 }

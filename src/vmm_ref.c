@@ -40,8 +40,9 @@ static int ref_forbid_discard(void *ctx, bool forbid)
 static int ref_block_migration(void *ctx, const char *reason, uint32_t modes, uint64_t *blocker)
 {
 	struct vfio_vmm_ref *ref = ctx;
+	uint32_t open = ref->only_modes | (ref->only_migratable ? VFIO_MODE_NORMAL : 0);
 
-	if (ref->only_migratable)
+	if (modes & open)
 		return -EACCES;
 	if (ref->blocker_count == VFIO_VMM_REF_MAX)
 		return -ENOMEM;

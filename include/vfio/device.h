@@ -19,7 +19,11 @@ struct vfio_device_facts {
 	bool is_pci;
 	uint32_t regions; /**< region indexes are below it */
 	uint32_t irqs;	  /**< interrupt indexes are below it */
-	int fd;		  /**< the device's descriptor, borrowed */
+	/**
+	 * The device's descriptor, borrowed. Of VFIO_BACKEND_USER the socket: it can be read when
+	 * the server asks for something, which is then vfio_device_poll()'s to answer.
+	 */
+	int fd;
 };
 
 void vfio_device_facts(const struct vfio_device *device, struct vfio_device_facts *info);
@@ -64,6 +68,17 @@ bool vfio_device_write(struct vfio_device *device, uint32_t region, uint64_t off
 		       const void *bytes, size_t len, struct vfio_error *error);
 
 /**
+ * The same for a write that nobody waits for: it may be done after the call, in the order of the
+ * posted ones and before whatever else is asked of the device after it. Only VFIO_BACKEND_USER
+ * makes use of that; the others write at once. A failure that shows later is told by
+ * vfio_device_flush() where the server tells it, and nowhere else.
+ */
+bool vfio_device_post(struct vfio_device *device, uint32_t region, uint64_t offset,
+		      const void *bytes, size_t len, struct vfio_error *error);
+/** Waits until the posted writes are done. False with what one of them said. */
+bool vfio_device_flush(struct vfio_device *device, struct vfio_error *error);
+
+/**
  * Maps area @area of a region. The mapping ends with vfio_device_unmap_area() or the device.
  *
  * @addr: gets its address in the process
@@ -104,6 +119,9 @@ bool vfio_device_irq_trigger(struct vfio_device *device, uint32_t index, uint32_
 /**
  * Asks the kernel's notifications: a device that failed (ERR) or is wanted back (REQ) is told to
  * the VMM. The stack sets both up when a device is attached, where the device has them.
+ *
+ * With VFIO_BACKEND_USER the server's requests for guest memory are served as well (they are in
+ * every call that waits for the server), and a connection that is broken is a device that failed.
  */
 void vfio_device_poll(struct vfio_device *device);
 

@@ -50,6 +50,32 @@ struct vfio_sys {
 	int (*memfd)(void *ctx, uint64_t len);
 	/** Lowers RLIMIT_MEMLOCK to @bytes and drops CAP_IPC_LOCK, for good. 0 or -errno. */
 	int (*memlock)(void *ctx, uint64_t bytes);
+	/**
+	 * connect(2) to the UNIX stream socket @path. A non-blocking descriptor, -ENOENT,
+	 * -ECONNREFUSED when nobody listens there, -ENAMETOOLONG, -EAGAIN when too many wait to
+	 * be let in, or another -errno.
+	 */
+	int (*connect)(void *ctx, const char *path);
+	/**
+	 * sendmsg(2): @len bytes, and @fd_count descriptors that the receiver gets copies of. Never
+	 * blocks and sends no SIGPIPE. Bytes sent, which may be fewer (the descriptors are gone
+	 * with the first of them); -EAGAIN when none fits, -EPIPE when the other end is closed.
+	 */
+	long (*sendmsg)(void *ctx, int fd, const void *bytes, uint64_t len, const int *fds,
+			uint32_t fd_count);
+	/**
+	 * recvmsg(2): at most @len bytes, and the descriptors that came with them, close-on-exec.
+	 * *fd_count is the room in @fds; on success it becomes their number: those that find no
+	 * room are closed. Bytes received, 0 at the end of the stream, -EAGAIN when there is
+	 * nothing yet, -ECONNRESET when the other end went without reading all.
+	 */
+	long (*recvmsg)(void *ctx, int fd, void *bytes, uint64_t len, int *fds, uint32_t *fd_count);
+	/**
+	 * Waits until @fd can be read, its end of file and errors included. A tick is 1 ms on
+	 * Linux, and a turn of the other tasks in a fake kernel. 1, or 0 when @ticks are over (0:
+	 * only looks), or -errno.
+	 */
+	int (*poll)(void *ctx, int fd, uint64_t ticks);
 };
 
 /** Binds *sys to the kernel that the process runs on. Nothing to free. */

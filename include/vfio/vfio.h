@@ -56,6 +56,7 @@ enum vfio_backend {
 	VFIO_BACKEND_LEGACY,  /**< group and container, type1 (v2 where there is one) */
 	VFIO_BACKEND_SPAPR,   /**< group and container, sPAPR TCE (v2 where there is one) */
 	VFIO_BACKEND_IOMMUFD, /**< device cdev and iommufd */
+	VFIO_BACKEND_USER,    /**< a vfio-user server; no kernel is asked */
 };
 
 /** What to attach, and how. Strings are copied. */
@@ -71,12 +72,22 @@ struct vfio_device_options {
 	int device_fd;
 	/** IOMMUFD: an open /dev/iommu to use, or 0 to share the stack's own; borrowed. */
 	int iommufd;
+	/** USER: path of the UNIX socket that the server listens on. */
+	const char *socket;
+	/**
+	 * USER: how long one reply of the server may take, in ticks (1 ms on Linux); 0: 5000. A
+	 * call that waits longer fails with -ETIMEDOUT.
+	 */
+	uint32_t timeout_ticks;
 	/** LEGACY: insist on type1 version 1. */
 	bool type1_v1;
 	/** IOMMUFD: ask for a page table that tracks dirty pages where the hardware can. */
 	bool dirty_tracking;
 	/** The device touches no memory that it was not told of: discarding may stay allowed. */
 	bool may_discard;
+	/** It is mediated (mdev): its driver pins memory itself. It cannot be handed over to
+	 * another process (vfio/cpr.h). */
+	bool mediated;
 	/** Block migration while it is attached, whatever the device can do. */
 	bool unmigratable;
 };
@@ -88,7 +99,10 @@ struct vfio_device_options {
  *
  * Returns the device, owned by the stack until vfio_device_detach(), or NULL with the reason:
  * -EEXIST for a name in use, -ENODEV, -EBUSY or what else the kernel said, -EINVAL for options
- * that make no sense, -ENOMEM.
+ * that make no sense, -ENOMEM. With VFIO_BACKEND_USER each device has a container of its own, the
+ * errnos are the server's, and: -ENOENT or -ECONNREFUSED where nobody listens, -ETIMEDOUT, -EPROTO
+ * for a server that does not keep to the protocol, -EPIPE for one that is gone. After -EPIPE or a
+ * stream of messages that makes no sense the connection is broken: all that follows fails at once.
  */
 struct vfio_device *vfio_device_attach(struct vfio *vfio, struct vfio_memory *memory,
 				       const struct vfio_device_options *options,

@@ -18,7 +18,8 @@ enum { VFIO_VMM_REF_MAX = 64 };
 struct vfio_vmm_ref {
 	/* what the program chooses */
 	bool needs_discard;   /**< somebody relies on discarding: forbidding is -EBUSY */
-	bool only_migratable; /**< blocking is -EACCES */
+	bool only_migratable; /**< blocking VFIO_MODE_NORMAL is -EACCES */
+	uint32_t only_modes;  /**< so is blocking one of these: enum vfio_migration_mode */
 	/* what is there now */
 	uint32_t discard_forbidden; /**< how often, net */
 	uint32_t blocker_count;
