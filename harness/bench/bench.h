@@ -85,5 +85,7 @@ extern const struct bench_section bench_call;
 extern const struct bench_section bench_ioas;
 extern const struct bench_section bench_tce;
 extern const struct bench_section bench_replay;
+extern const struct bench_section bench_world;
+extern const struct bench_section bench_user;
 
 #endif

@@ -157,7 +157,7 @@ static void walk(const struct subject *subject, size_t n)
 	uint64_t pages = 0;
 
 	for (; vfake_iova_cursor_get(&at, &range); vfake_iova_cursor_next(&at)) {
-		const struct iopt_area *area = (const struct iopt_area *)(uintptr_t)range.value;
+		const struct iopt_area *area = iopt_area_of(&range);
 
 		pages += area->last - area->first + area->pages->npages;
 	}

@@ -13,6 +13,8 @@ static const struct bench_section *const sections[] = {
 	&bench_ioas,
 	&bench_tce,
 	&bench_replay,
+	&bench_world,
+	&bench_user,
 };
 
 enum {
