@@ -43,6 +43,8 @@ static const char no_node[] = "the devices are reached by their groups, which ha
 static const char windows_only[] = "IOVAs are those of the host bridge's windows";
 static const char spapr_untracked[] = "sPAPR containers do not track dirty pages";
 static const char no_other[] = "POWER machines have no other kind of backend";
+static const char no_handover[] =
+	"memory cannot change hands (see cpr-blocked): cpr-transfer and cpr-exec are blocked";
 static const char no_iommu[] = "no IOMMU: nothing is mapped, DMA is the program's own affair";
 
 enum { KIB_4 = 4096, KIB_64 = 65536, RAM_LOW = 0x10000000 };
@@ -86,6 +88,7 @@ const struct backend backends[] = {
 			   { NEEDS_MAPS | NEEDS_ANY_IOVA | NEEDS_TRACKING | NEEDS_EXACT_TRACKING |
 				     NEEDS_CHARGE,
 			     no_iommu },
+			   { NEEDS_HANDOVER, no_handover },
 			   { NEEDS_COMPANY, "each device without an IOMMU is a group by itself" },
 			   { NEEDS_MIXING,
 			     "without an IOMMU there is no other way to the devices" },
@@ -105,8 +108,10 @@ const struct backend backends[] = {
 			   { NEEDS_ANY_IOVA, windows_only },
 			   { NEEDS_TRACKING | NEEDS_EXACT_TRACKING, spapr_untracked },
 			   { NEEDS_MIXING, no_other },
+			   { NEEDS_HANDOVER, no_handover },
 			   { NEEDS_CHARGE, "the whole window is charged when it is turned on, "
 					   "whatever is mapped" },
+			   { NEEDS_WINDOWS, "KVM fills those of version 2 only" },
 			   { NEEDS_SHARING, "a version 1 container takes one group" } },
 	},
 	{
@@ -124,6 +129,7 @@ const struct backend backends[] = {
 			     "a group that leaves takes all maps of a container along, so the "
 			     "stack gives each its own" },
 			   { NEEDS_MIXING, no_other },
+			   { NEEDS_HANDOVER, no_handover },
 			   { NEEDS_ALIASES,
 			     "memory is registered by region, and what is registered may not "
 			     "overlap" } },
@@ -159,7 +165,28 @@ const struct backend backends[] = {
 		.manager = VFAKE_MANAGER_IOMMUFD,
 		.lacks = { { NEEDS_CDEV, no_node },
 			   { NEEDS_TRACKING | NEEDS_EXACT_TRACKING,
-			     "the emulated container does not track dirty pages" } },
+			     "the emulated container does not track dirty pages" },
+			   { NEEDS_HANDOVER, no_handover } },
+	},
+	{
+		.name = "user",
+		.about = "a vfio-user server for each device, over a socket",
+		.kind = VFIO_BACKEND_USER,
+		.world = x86,
+		.page = KIB_4,
+		.ram = RAM_LOW,
+		.manager = VFAKE_MANAGER_IOMMUFD,
+		.lacks = { { NEEDS_CDEV, "a device is a socket, there is no node" },
+			   { NEEDS_SHARING, "a server is a container: what it may reach is no "
+					    "other one's affair" },
+			   { NEEDS_COMPANY | NEEDS_RESET_PROOF,
+			     "servers know nothing of groups, slots and buses" },
+			   { NEEDS_MIXING, "all devices are in the hands of servers" },
+			   { NEEDS_CHARGE,
+			     "the server pins, the stack's process is charged nothing" },
+			   { NEEDS_TRACKING | NEEDS_EXACT_TRACKING,
+			     "the protocol knows no tracking but the device's own" },
+			   { NEEDS_HANDOVER, "a server knows one client and no successor" } },
 	},
 };
 
@@ -169,6 +196,10 @@ const char *backend_lacks(const struct backend *backend, unsigned int needs)
 {
 	const struct backend_lack *lack = backend->lacks;
 
+	if ((needs & NEEDS_SERVER) && backend->kind != VFIO_BACKEND_USER)
+		return "there is no server that could be so";
+	if ((needs & NEEDS_WINDOWS) && backend->kind != VFIO_BACKEND_SPAPR)
+		return "windows that KVM can fill are those of POWER's host bridges";
 	for (; lack->reason; lack++) {
 		if (lack->needs & needs)
 			return lack->reason;

@@ -6,6 +6,9 @@
 #ifndef HARNESS_CLI_H
 #define HARNESS_CLI_H
 
+#include <argp.h>
+#include <stdint.h>
+
 enum cli_exit {
 	CLI_PASS = 0,
 	CLI_FAIL = 1,
@@ -20,9 +23,22 @@ int cli_bad_input(const char *command, const char *message);
  */
 int cli_end_output(const char *command, int ret);
 
+/* A whole number from @least to @most; what else is given is an error that names @option. */
+uint64_t cli_number(struct argp_state *state, const char *option, const char *text, uint64_t least,
+		    uint64_t most);
+/* "I/N": only the Ith of N parts. */
+void cli_shard(struct argp_state *state, const char *text, unsigned int *shard,
+	       unsigned int *count);
+enum { CLI_JOBS_MAX = 256 };
+/* How many things can be done at a time here, at most CLI_JOBS_MAX. */
+unsigned int cli_processors(void);
+
 int cli_run(int argc, char **argv);
+int cli_sweep(int argc, char **argv);
 int cli_replay(int argc, char **argv);
 int cli_record(int argc, char **argv);
+int cli_shrink(int argc, char **argv);
 int cli_list(int argc, char **argv);
+int cli_peer(int argc, char **argv);
 
 #endif

@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "run.h"
 
-enum { JOBS_MAX = 256, LIMIT_S = 120, LIMIT_MAX_S = 86400 };
+enum { LIMIT_S = 120, LIMIT_MAX_S = 86400 };
 
 struct options {
 	struct run_options run;
+	const char *filter;
 	enum report_format format;
 	const char *output;
 	bool list;
@@ -38,54 +38,31 @@ static const struct argp_option option_list[] = {
 	{ 0 },
 };
 
-/* A whole number from @least to @most; what else is given is an error that names @option. */
-static uint64_t number(struct argp_state *state, const char *option, const char *text,
-		       uint64_t least, uint64_t most)
-{
-	unsigned long long value;
-	char *end;
-
-	errno = 0;
-	value = strtoull(text, &end, 0);
-	if (errno || *end || end == text || *text < '0' || *text > '9' || value < least ||
-	    value > most)
-		argp_error(state, "%s takes a number from %llu to %llu, not `%s'", option,
-			   (unsigned long long)least, (unsigned long long)most, text);
-	return value;
-}
-
-static void set_shard(struct argp_state *state, struct run_options *run, const char *text)
-{
-	char extra;
-
-	if (sscanf(text, "%u/%u%c", &run->shard, &run->shard_count, &extra) != 2 || !run->shard ||
-	    run->shard > run->shard_count)
-		argp_error(state, "--shard takes I/N with I from 1 to N, not `%s'", text);
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case KEY_FILTER:
-		options->run.filter = arg;
+		options->filter = arg;
+		options->run.filters = &options->filter;
+		options->run.filter_count = 1;
 		return 0;
 	case KEY_LIST:
 		options->list = true;
 		return 0;
 	case 'j':
-		options->run.jobs = (unsigned int)number(state, "--jobs", arg, 1, JOBS_MAX);
+		options->run.jobs = (unsigned int)cli_number(state, "--jobs", arg, 1, CLI_JOBS_MAX);
 		return 0;
 	case KEY_SHARD:
-		set_shard(state, &options->run, arg);
+		cli_shard(state, arg, &options->run.shard, &options->run.shard_count);
 		return 0;
 	case KEY_SEED:
-		options->run.seed = number(state, "--seed", arg, 0, UINT64_MAX);
+		options->run.seed = cli_number(state, "--seed", arg, 0, UINT64_MAX);
 		return 0;
 	case KEY_TIMEOUT:
 		options->run.limit_s =
-			(unsigned int)number(state, "--timeout", arg, 1, LIMIT_MAX_S);
+			(unsigned int)cli_number(state, "--timeout", arg, 1, LIMIT_MAX_S);
 		return 0;
 	case KEY_FORMAT:
 		if (report_format_by_name(arg, &options->format))
@@ -193,20 +170,18 @@ static int run(const struct options *options)
 
 int cli_run(int argc, char **argv)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	struct options options = {
 		.format = REPORT_HUMAN,
 		.run = { .shard = 1,
 			 .shard_count = 1,
 			 .limit_s = LIMIT_S,
-			 .program = program_invocation_name },
+			 .program = program_invocation_name,
+			 .command = "run --filter" },
 	};
 	char name[] = "vfake run";
 
 	argv[0] = name;
-	options.run.jobs = processors < 1	   ? 1
-			   : processors > JOBS_MAX ? JOBS_MAX
-						   : (unsigned int)processors;
+	options.run.jobs = cli_processors();
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	return run(&options);
 }

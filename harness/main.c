@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "witness.h"
 
 struct command {
 	const char *name;
@@ -16,9 +17,12 @@ struct command {
 
 static const struct command commands[] = {
 	{ "run", cli_run, "play the stories of the VFIO stack on every backend" },
+	{ "sweep", cli_sweep, "make everything fail that can, in each story, and judge" },
 	{ "replay", cli_replay,
 	  "play recordings against the fake kernel and compare every result" },
 	{ "record", cli_record, "run a script on the real kernel and write down what it does" },
+	{ "shrink", cli_shrink, "make a failing trace small while it goes on failing" },
+	{ "peer", cli_peer, "serve a device to vfio-user clients" },
 	{ "list", cli_list, "show what the fake kernel knows" },
 };
 
@@ -39,6 +43,7 @@ static void help(FILE *to)
 int main(int argc, char **argv)
 {
 	argp_err_exit_status = CLI_USAGE;
+	witness_begin();
 	if (argc < 2) {
 		fputs("vfake: no command given; try `vfake --help'\n", stderr);
 		return CLI_USAGE;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel_model.h"
 #include "player.h"
 #include "replay.h"
 
@@ -136,9 +137,22 @@ static int compare(struct player *player, const struct step *step, struct replay
 	return say(result, "%s", line);
 }
 
-static int play(struct player *player, struct replay_result *result)
+/* The model is held against the kernel by each call; what it has to say is said once. */
+static int check_model(struct model *model, const struct plan *plan, const struct step *step,
+		       struct replay_result *result)
+{
+	if (!*model_disagreement(model))
+		return 0;
+	result->mismatches++;
+	return say(result, "%s:%u:%u: %s: kernel and model disagree: %s", plan->trace->file,
+		   step->call->line, step->call->column, step->call->name,
+		   model_disagreement(model));
+}
+
+static int play(struct player *player, struct model *model, struct replay_result *result)
 {
 	const struct plan *plan = player->plan;
+	bool agreed = true;
 
 	for (uint32_t i = 0; i < plan->step_count; i++) {
 		const struct step *step = &plan->steps[i];
@@ -152,6 +166,12 @@ static int play(struct player *player, struct replay_result *result)
 				   step->call->line, step->call->column, step->call->name, why);
 		}
 		ret = compare(player, step, result);
+		if (!ret && agreed) {
+			if (i + 1 == plan->step_count)
+				model_agrees(model);
+			ret = check_model(model, plan, step, result);
+			agreed = !*model_disagreement(model);
+		}
 		if (ret)
 			return ret;
 	}
@@ -174,6 +194,7 @@ static int play_in_world(const struct plan *plan, const struct vfake_world *worl
 			 struct player *player, struct replay_result *result)
 {
 	struct machine machine;
+	struct model *model;
 	const char *error;
 	int ret = machine_vfake(&machine, world, &error);
 
@@ -182,7 +203,11 @@ static int play_in_world(const struct plan *plan, const struct vfake_world *worl
 				      : say(result, "%s: the world does not start: %s",
 					    result->path, error);
 	player_init(player, plan, &machine);
-	ret = play(player, result);
+	model = model_new(machine.vfake.kernel);
+	vfake_set_event_hook(machine.vfake.kernel, model ? model_event : NULL, model);
+	ret = model ? play(player, model, result) : -ENOMEM;
+	vfake_set_event_hook(machine.vfake.kernel, NULL, NULL);
+	model_free(model);
 	if (!ret)
 		ret = check_warnings(&machine, result);
 	machine.end(&machine);

@@ -20,7 +20,7 @@ struct player_slot {
 	FILE *output;
 };
 
-enum { SLOTS_MAX = 256, OUTPUT_MAX = 65536 };
+enum { SLOTS_MAX = 256, OUTPUT_MAX = 65536, WAIT_US = 20000 };
 
 /* ---- cells ---- */
 
@@ -28,11 +28,13 @@ static bool matches(const struct run_options *options, const struct run_cell *ce
 {
 	char name[128];
 
-	if (!options->filter)
-		return true;
 	snprintf(name, sizeof(name), "%s/%s", cell->story->name, cell->backend->name);
-	return !fnmatch(options->filter, cell->story->name, FNM_EXTMATCH) ||
-	       !fnmatch(options->filter, name, FNM_EXTMATCH);
+	for (size_t i = 0; i < options->filter_count; i++) {
+		if (!fnmatch(options->filters[i], cell->story->name, FNM_EXTMATCH) ||
+		    !fnmatch(options->filters[i], name, FNM_EXTMATCH))
+			return true;
+	}
+	return !options->filter_count;
 }
 
 struct run_cell *run_select(const struct run_options *options, size_t *count)
@@ -67,14 +69,19 @@ void run_free(struct run_cell *cells, size_t count)
 /* ---- in the child ---- */
 
 static struct {
+	const struct run_options *options;
 	const struct run_cell *cell;
-	uint64_t seed;
 } playing; /* of this process: cmocka's functions take no argument of ours */
 
 static void play(void **state)
 {
+	const struct run_cell *cell = playing.cell;
+
 	(void)state;
-	story_play(playing.cell->story, playing.cell->backend, playing.seed);
+	if (playing.options->play)
+		playing.options->play(playing.options, cell);
+	else
+		story_play(cell->story, cell->backend, playing.options->seed);
 }
 
 /* Never returns. A failure ends without the checks at exit: what it left behind is no news. */
@@ -85,8 +92,8 @@ static void child(const struct run_options *options, const struct run_cell *cell
 	};
 	int failed;
 
+	playing.options = options;
 	playing.cell = cell;
-	playing.seed = options->seed;
 	if (dup2(fileno(output), 1) < 0 || dup2(fileno(output), 2) < 0)
 		_exit(1);
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -175,8 +182,8 @@ static void tell_failure(const struct run_options *options, struct player_slot *
 		return;
 	copy_output(slot->output, to);
 	tell_end(options, status, to);
-	fprintf(to, "  repeat: %s run --filter '%s/%s'", options->program, cell->story->name,
-		cell->backend->name);
+	fprintf(to, "  repeat: %s %s '%s/%s'", options->program, options->command,
+		cell->story->name, cell->backend->name);
 	if (options->seed)
 		fprintf(to, " --seed %llu", (unsigned long long)options->seed);
 	fputc('\n', to);
@@ -193,8 +200,12 @@ static int reap(const struct run_options *options, struct player_slot *slots)
 	pid_t pid;
 
 	do {
-		pid = wait(&status);
-	} while (pid < 0 && errno == EINTR);
+		pid = waitpid(-1, &status, options->wait ? WNOHANG : 0);
+		if (!pid) {
+			options->wait(options);
+			usleep(WAIT_US);
+		}
+	} while (!pid || (pid < 0 && errno == EINTR));
 	if (pid < 0)
 		return -errno;
 	for (unsigned int i = 0; i < options->jobs; i++) {
@@ -224,14 +235,16 @@ int run_play(const struct run_options *options, struct run_cell *cells, size_t c
 	int ret = 0;
 
 	for (size_t i = 0; i < count && !ret; i++) {
-		if (cells[i].result != RUN_PASSED)
+		struct run_cell *cell = &cells[options->order ? options->order[i] : i];
+
+		if (cell->result != RUN_PASSED)
 			continue;
 		if (running == options->jobs) {
 			ret = reap(options, slots);
 			running--;
 		}
 		if (!ret)
-			ret = start(options, free_slot(options, slots), &cells[i]);
+			ret = start(options, free_slot(options, slots), cell);
 		running += !ret;
 	}
 	while (running--) {

@@ -25,13 +25,22 @@ struct run_cell {
 };
 
 struct run_options {
-	const char *filter; /* a pattern of STORY or STORY/BACKEND; NULL is all */
+	/* Patterns of STORY or STORY/BACKEND, of which one must match; none is all. */
+	const char *const *filters;
+	size_t filter_count;
 	unsigned int shard; /* 1 to shard_count */
 	unsigned int shard_count;
 	unsigned int jobs;
 	unsigned int limit_s; /* for each cell */
 	uint64_t seed;
 	const char *program; /* for the command that repeats a failure */
+	const char *command; /* "run", "sweep": what plays the cells */
+	/* Plays a cell, in its process: an assertion that fails is the failure. NULL: the story. */
+	void (*play)(const struct run_options *options, const struct run_cell *cell);
+	/* Called now and then while cells are played, for who wants to tell. May be NULL. */
+	void (*wait)(const struct run_options *options);
+	void *ctx;	     /* of the two */
+	const size_t *order; /* in which cells are played, by their number; NULL: as they are */
 };
 
 /* All cells, story by story; the caller frees them with run_free(). NULL when memory is short. */

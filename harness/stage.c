@@ -61,14 +61,17 @@ static void boot(struct stage *stage)
 	stage->task = vfake_task_new(stage->kernel, &root);
 	assert_non_null(stage->task);
 	stage->own_boot = vfake_ledger(stage->kernel);
+	stage->own_model = model_new(stage->kernel);
+	assert_non_null(stage->own_model);
+	stage->fault = fault_new();
+	assert_non_null(stage->fault);
+	vfake_sys(&stage->raw, stage->task);
+	stage_watch(stage);
+	stage_user_start(stage);
 }
 
 static void set_up(struct stage *stage)
 {
-	boot(stage);
-	vfake_sys(&stage->raw, stage->task);
-	stage_watch(stage);
-	vfio_vmm_ref(&stage->own_memory_ref, &stage->own_memory_vmm);
 	stage->vfio = vfio_new(&stage->sys, &stage->vmm);
 	assert_non_null(stage->vfio);
 	stage->memory = stage_space(stage);
@@ -77,12 +80,14 @@ static void set_up(struct stage *stage)
 
 /* ---- taking down ---- */
 
-static void expect_ledger(const struct vfake_ledger *got, const struct vfake_ledger *want,
-			  const char *when)
+/* True where they are equal, else @why tells. */
+static bool compare_ledgers(const struct vfake_ledger *got, const struct vfake_ledger *want,
+			    const char *when, char *why, size_t size)
 {
 	if (!memcmp(got, want, sizeof(*got)))
-		return;
-	fail_msg("%s: open files %+lld, descriptors %+lld, kernel memory %+lld blocks, "
+		return true;
+	snprintf(why, size,
+		 "%s: open files %+lld, descriptors %+lld, kernel memory %+lld blocks, "
 		 "pinned pages %+lld, locked pages %+lld, warnings %+lld",
 		 when, (long long)(got->open_files - want->open_files),
 		 (long long)(got->descriptors - want->descriptors),
@@ -90,11 +95,46 @@ static void expect_ledger(const struct vfake_ledger *got, const struct vfake_led
 		 (long long)(got->pinned_pages - want->pinned_pages),
 		 (long long)(got->locked_pages - want->locked_pages),
 		 (long long)(got->warnings - want->warnings));
+	return false;
+}
+
+static bool is_zero(uint64_t count, const char *what, char *why, size_t size)
+{
+	if (count)
+		snprintf(why, size, "at the end: %s %+lld", what, (long long)count);
+	return !count;
+}
+
+bool stage_end(struct stage *stage, char *why, size_t size)
+{
+	struct vfake_ledger end;
+	bool agrees = model_agrees(stage->own_model);
+
+	/* The table of descriptors and the process's areas may have grown: they end with it. */
+	vfake_task_exit(stage->task);
+	stage->task = NULL;
+	stage_user_stop(stage);
+	end = vfake_ledger(stage->kernel);
+	if (!agrees || !model_agrees(stage->own_model)) {
+		snprintf(why, size, "model: %s", model_disagreement(stage->own_model));
+		return false;
+	}
+	if (stage->own_oddities) {
+		snprintf(why, size, "%s (and %u more)", stage->own_odd, stage->own_oddities - 1);
+		return false;
+	}
+	return is_zero(stage->ref.blocks, "blocks of the stack's memory", why, size) &&
+	       is_zero(stage->own_memory_ref.blocks, "blocks of the guest memory's description",
+		       why, size) &&
+	       is_zero(stage->ref.discard_forbidden, "discards forbidden", why, size) &&
+	       is_zero(stage->ref.blocker_count, "migration blockers", why, size) &&
+	       is_zero(stage->ref.state_count, "registered state", why, size) &&
+	       compare_ledgers(&end, &(struct vfake_ledger){ 0 }, "at the end", why, size);
 }
 
 static void take_down(struct stage *stage)
 {
-	struct vfake_ledger end;
+	char why[STAGE_TEXT];
 
 	vfio_free(stage->vfio);
 	for (size_t i = 0; i < STAGE_RAMS; i++) {
@@ -103,21 +143,21 @@ static void take_down(struct stage *stage)
 	}
 	for (size_t i = 0; i < sizeof(stage->own_spaces) / sizeof(stage->own_spaces[0]); i++)
 		vfio_memory_free(stage->own_spaces[i]);
-	if (stage->own_oddities)
-		fail_msg("%s (and %u more)", stage->own_odd, stage->own_oddities - 1);
-	assert_int_equal(stage->ref.blocks, 0);
-	assert_int_equal(stage->own_memory_ref.blocks, 0);
-	assert_int_equal(stage->ref.discard_forbidden, 0);
-	assert_int_equal(stage->ref.blocker_count, 0);
-	assert_int_equal(stage->ref.state_count, 0);
-	/* The table of descriptors and the process's areas may have grown: they end with it. */
-	vfake_task_exit(stage->task);
-	end = vfake_ledger(stage->kernel);
-	expect_ledger(&end, &(struct vfake_ledger){ 0 }, "at the end");
+	if (!stage_end(stage, why, sizeof(why)))
+		fail_msg("%s", why);
+	vfake_set_event_hook(stage->kernel, NULL, NULL);
+	model_free(stage->own_model);
 	vfake_kernel_free(stage->kernel);
+	fault_free(stage->fault);
 }
 
 void story_play(const struct story *story, const struct backend *backend, uint64_t seed)
+{
+	story_play_seen(story, backend, seed, NULL, NULL);
+}
+
+void story_play_seen(const struct story *story, const struct backend *backend, uint64_t seed,
+		     void (*seen)(void *ctx, struct stage *stage), void *ctx)
 {
 	struct stage *stage = calloc(1, sizeof(*stage));
 
@@ -125,6 +165,9 @@ void story_play(const struct story *story, const struct backend *backend, uint64
 	stage->story = story;
 	stage->backend = backend;
 	stage->own_random = seed * 2 + 1;
+	boot(stage);
+	if (seen)
+		seen(ctx, stage);
 	set_up(stage);
 	story->run(stage);
 	take_down(stage);
@@ -143,17 +186,22 @@ uint64_t stage_random(struct stage *stage, uint64_t limit)
 
 void stage_mark(struct stage *stage)
 {
+	stage_user_settle(stage);
 	stage->own_mark = vfake_ledger(stage->kernel);
 	stage->own_mark_ref = stage->ref;
 }
 
 void stage_expect_mark(const struct stage *stage)
 {
-	struct vfake_ledger now = vfake_ledger(stage->kernel);
+	struct vfake_ledger now;
+	char why[STAGE_TEXT];
 
+	stage_user_settle(stage);
+	now = vfake_ledger(stage->kernel);
 	if (stage->own_oddities)
 		fail_msg("%s", stage->own_odd);
-	expect_ledger(&now, &stage->own_mark, "since the mark");
+	if (!compare_ledgers(&now, &stage->own_mark, "since the mark", why, sizeof(why)))
+		fail_msg("%s", why);
 	assert_int_equal(stage->ref.discard_forbidden, stage->own_mark_ref.discard_forbidden);
 	assert_int_equal(stage->ref.blocker_count, stage->own_mark_ref.blocker_count);
 	assert_int_equal(stage->ref.state_count, stage->own_mark_ref.state_count);
@@ -162,8 +210,10 @@ void stage_expect_mark(const struct stage *stage)
 
 void stage_expect_empty(const struct stage *stage)
 {
-	struct vfake_ledger now = vfake_ledger(stage->kernel);
+	struct vfake_ledger now;
 
+	stage_user_settle(stage);
+	now = vfake_ledger(stage->kernel);
 	if (stage->own_oddities)
 		fail_msg("%s", stage->own_odd);
 	assert_int_equal(now.pinned_pages, 0);
@@ -184,6 +234,9 @@ void stage_expect_empty(const struct stage *stage)
 
 /* ---- devices ---- */
 
+/* A peer answers in its first turn or never. */
+enum { SERVER_TICKS = 32 };
+
 struct vfio_device_options stage_options(struct stage *stage, unsigned int index)
 {
 	const struct vfake_device_desc *desc = vfake_device_desc(stage->kernel, names[index]);
@@ -198,6 +251,8 @@ struct vfio_device_options stage_options(struct stage *stage, unsigned int index
 		.backend = stage->backend->kind,
 		.group = group,
 		.cdev = cdev,
+		.socket = stage_user_path(index),
+		.timeout_ticks = SERVER_TICKS,
 		.type1_v1 = stage->backend->type1_v1,
 		.dirty_tracking = stage->backend->dirty_tracking,
 	};
@@ -282,10 +337,13 @@ struct stage_ram *stage_add(struct stage *stage, struct vfio_memory *memory,
 		ram->region.fd = -1;
 	else if (!region->vaddr) {
 		ram->mapped = (size + 65535) & ~UINT64_C(65535);
+		stage_user_back(stage, ram);
 		assert_int_equal(stage->raw.mmap(stage->raw.ctx, ram->mapped,
-						 VFAKE_PROT_READ | VFAKE_PROT_WRITE, region->fd, 0,
-						 &ram->region.vaddr),
+						 VFAKE_PROT_READ | VFAKE_PROT_WRITE, ram->region.fd,
+						 0, &ram->region.vaddr),
 				 0);
+	} else if (region->fd < 0) {
+		stage_user_share(stage, &ram->region);
 	}
 	ram->host = (uint8_t *)(uintptr_t)ram->region.vaddr;
 	stage_ram_in(ram);

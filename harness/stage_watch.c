@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include <uapi/iommufd.h>
+#include <uapi/table.h>
 #include <uapi/vfio.h>
 #include <uapi/vfio_iommu.h>
 
 #include "stage_internal.h"
+#include "witness.h"
 
 void stage_odd(struct stage *stage, const char *format, ...)
 {
@@ -27,7 +29,58 @@ void stage_odd(struct stage *stage, const char *format, ...)
 /* A story about failures was made to see one: then the rules about failing calls do not hold. */
 static bool faulty(const struct stage *stage)
 {
-	return stage->fail_call.hit || stage->fail_alloc.hit;
+	return stage->own_faulty || stage->fail_call.hit || stage->fail_alloc.hit;
+}
+
+/* ---- faults ---- */
+
+/* 0, or the -errno that a point is to fail with. */
+static int asked(void *ctx, const struct vfake_fault_point *point)
+{
+	struct stage *stage = ctx;
+	int ret = stage->own_fault ? stage->own_fault(stage->own_sweep, point)
+				   : fault_pass(stage->fault, point);
+
+	stage->own_hit |= ret != 0;
+	stage->own_faulty |= ret != 0;
+	if (ret && point->row && point->row->where == UAPI_ON_USER)
+		witness_told((int)(stage->backend - backends), point, ret);
+	return ret;
+}
+
+static int ask(struct stage *stage, enum fault_side side)
+{
+	return asked(stage, fault_side_point(side));
+}
+
+static void look_at_model(struct stage *stage, const struct vfake_event *event)
+{
+	bool agreed = !*model_disagreement(stage->own_model);
+
+	model_event(stage->own_model, event);
+	if (agreed && *model_disagreement(stage->own_model))
+		stage_odd(stage, "model: %s", model_disagreement(stage->own_model));
+}
+
+static void seen(void *ctx, const struct vfake_event *event)
+{
+	struct stage *stage = ctx;
+
+	witness_see(stage->own_calling ? (int)(stage->backend - backends) : -1, event);
+	look_at_model(stage, event);
+	if (stage->own_event)
+		stage->own_event(stage->own_sweep, event);
+}
+
+void stage_fail(struct stage *stage, const char *point, unsigned int nth, int code)
+{
+	assert_int_equal(fault_arm(stage->fault, point, nth, -code, false), 0);
+}
+
+bool stage_fail_none(struct stage *stage)
+{
+	fault_disarm(stage->fault);
+	return fault_hits(stage->fault);
 }
 
 static bool fails(struct stage_fault *fault)
@@ -113,6 +166,8 @@ static void look_at_result(struct stage *stage, uint32_t request, const void *ar
 		stage_odd(stage, "request 0x%x on a descriptor that is not open", request);
 	if (faulty(stage))
 		return;
+	if (request == IOMMU_IOAS_UNMAP && ret == -ENOENT && stage->own_unsure)
+		return;
 	if (takes_down(request) && ret < 0)
 		stage_odd(stage, "request 0x%x takes down what is not there: %ld", request, ret);
 	if (request == VFIO_IOMMU_UNMAP_DMA && !ret && unmap->size != size &&
@@ -133,8 +188,14 @@ static long watched_ioctl(void *ctx, int fd, uint32_t request, uint64_t arg)
 		return stage->fail_call.code;
 	if (request == VFIO_IOMMU_UNMAP_DMA)
 		size = ((const struct vfio_iommu_type1_dma_unmap *)pointer)->size;
+	stage->own_hit = false;
+	stage->own_calling = true;
 	ret = stage->raw.ioctl(stage->raw.ctx, fd, request, arg);
-	look_at_result(stage, request, pointer, size, ret);
+	stage->own_calling = false;
+	if (!stage->own_hit)
+		look_at_result(stage, request, pointer, size, ret);
+	stage->own_unsure =
+		ret == -EFAULT && (request == IOMMU_IOAS_MAP || request == IOMMU_IOAS_MAP_FILE);
 	return ret;
 }
 
@@ -191,6 +252,45 @@ static int watched_eventfd(void *ctx)
 	return call_fails(stage, 0) ? stage->fail_call.code : stage->raw.eventfd(stage->raw.ctx);
 }
 
+/* ---- sockets ---- */
+
+static int watched_connect(void *ctx, const char *path)
+{
+	struct stage *stage = ctx;
+
+	return call_fails(stage, 0) ? stage->fail_call.code
+				    : stage->raw.connect(stage->raw.ctx, path);
+}
+
+static long watched_sendmsg(void *ctx, int fd, const void *bytes, uint64_t len, const int *fds,
+			    uint32_t fd_count)
+{
+	struct stage *stage = ctx;
+	long ret;
+
+	if (call_fails(stage, 0))
+		return stage->fail_call.code;
+	ret = stage->raw.sendmsg(stage->raw.ctx, fd, bytes, len, fds, fd_count);
+	if (ret == -EBADF)
+		stage_odd(stage, "a message with a descriptor that is not open");
+	return ret;
+}
+
+static long watched_recvmsg(void *ctx, int fd, void *bytes, uint64_t len, int *fds,
+			    uint32_t *fd_count)
+{
+	struct stage *stage = ctx;
+
+	return stage->raw.recvmsg(stage->raw.ctx, fd, bytes, len, fds, fd_count);
+}
+
+static int watched_poll(void *ctx, int fd, uint64_t ticks)
+{
+	struct stage *stage = ctx;
+
+	return stage->raw.poll(stage->raw.ctx, fd, ticks);
+}
+
 /* ---- the VMM ---- */
 
 static struct stage *stage_of(void *ref)
@@ -199,21 +299,25 @@ static struct stage *stage_of(void *ref)
 }
 
 /* In front of each block: how large it is. The block keeps malloc()'s alignment. */
-enum { BLOCK_HEAD = 16, GONE = 0xdb };
+enum { BLOCK_HEAD = 16, GONE = 0xdb, GONE_BYTES = 16384 };
 
 static void *watched_alloc(void *ctx, size_t size)
 {
 	struct stage *stage = stage_of(ctx);
-	char *head =
-		fails(&stage->fail_alloc) ? NULL : stage->own_ref_vmm.alloc(ctx, BLOCK_HEAD + size);
+	char *head = NULL;
 
+	if (!ask(stage, FAULT_STACK_ALLOC) && !fails(&stage->fail_alloc))
+		head = stage->own_ref_vmm.alloc(ctx, BLOCK_HEAD + size);
 	if (!head)
 		return NULL;
 	memcpy(head, &size, sizeof(size));
 	return head + BLOCK_HEAD;
 }
 
-/* Who reads it once more is not to find what was there. */
+/*
+ * Who reads it once more is not to find what was there. Of a block for messages that is only as
+ * much as messages commonly use: the rest was hardly ever touched.
+ */
 static void watched_free(void *ctx, void *block)
 {
 	struct stage *stage = stage_of(ctx);
@@ -221,21 +325,50 @@ static void watched_free(void *ctx, void *block)
 	size_t size;
 
 	memcpy(&size, head, sizeof(size));
-	memset(block, GONE, size);
+	memset(block, GONE, size < GONE_BYTES ? size : GONE_BYTES);
 	stage->own_ref_vmm.free(ctx, head);
+}
+
+static void *memory_watched_alloc(void *ctx, size_t size)
+{
+	struct stage *stage =
+		(struct stage *)(void *)((char *)ctx - offsetof(struct stage, own_memory_ref));
+
+	return ask(stage, FAULT_MEMORY_ALLOC) ? NULL : stage->own_memory_ref_vmm.alloc(ctx, size);
 }
 
 static int watched_forbid_discard(void *ctx, bool forbid)
 {
 	struct stage *stage = stage_of(ctx);
-	uint64_t pinned = vfake_ledger(stage->kernel).pinned_pages;
+	uint64_t pinned;
+	int ret = forbid ? ask(stage, FAULT_VMM_FORBID_DISCARD) : 0;
 
+	if (ret)
+		return ret;
+	stage_user_settle(stage);
+	pinned = vfake_ledger(stage->kernel).pinned_pages;
 	if (!forbid && !stage->ref.discard_forbidden)
 		stage_odd(stage, "discarding is allowed more often than it was forbidden");
 	if (!forbid && stage->ref.discard_forbidden == 1 && pinned && !faulty(stage))
 		stage_odd(stage, "discarding is allowed while %llu pages are pinned",
 			  (unsigned long long)pinned);
 	return stage->own_ref_vmm.forbid_discard(ctx, forbid);
+}
+
+static int watched_block(void *ctx, const char *reason, uint32_t modes, uint64_t *blocker)
+{
+	struct stage *stage = stage_of(ctx);
+	int ret = ask(stage, FAULT_VMM_BLOCK_MIGRATION);
+
+	return ret ? ret : stage->own_ref_vmm.block_migration(ctx, reason, modes, blocker);
+}
+
+static int watched_register(void *ctx, const struct vfio_vmstate *state)
+{
+	struct stage *stage = stage_of(ctx);
+	int ret = ask(stage, FAULT_VMM_REGISTER_STATE);
+
+	return ret ? ret : stage->own_ref_vmm.register_state(ctx, state);
 }
 
 static void watched_unblock(void *ctx, uint64_t blocker)
@@ -260,6 +393,8 @@ static void watched_unregister(void *ctx, const struct vfio_vmstate *state)
 
 void stage_watch(struct stage *stage)
 {
+	vfake_set_fault_hook(stage->kernel, asked, stage);
+	vfake_set_event_hook(stage->kernel, seen, stage);
 	stage->sys = stage->raw;
 	stage->sys.ctx = stage;
 	stage->sys.open = watched_open;
@@ -273,6 +408,10 @@ void stage_watch(struct stage *stage)
 	stage->sys.mmap = watched_mmap;
 	stage->sys.munmap = watched_munmap;
 	stage->sys.eventfd = watched_eventfd;
+	stage->sys.connect = watched_connect;
+	stage->sys.sendmsg = watched_sendmsg;
+	stage->sys.recvmsg = watched_recvmsg;
+	stage->sys.poll = watched_poll;
 	/* The stack makes no files and lowers no limit; should it ever, let it be seen. */
 	stage->sys.memfd = NULL;
 	stage->sys.memlock = NULL;
@@ -281,6 +420,11 @@ void stage_watch(struct stage *stage)
 	stage->vmm.alloc = watched_alloc;
 	stage->vmm.free = watched_free;
 	stage->vmm.forbid_discard = watched_forbid_discard;
+	stage->vmm.block_migration = watched_block;
 	stage->vmm.unblock_migration = watched_unblock;
+	stage->vmm.register_state = watched_register;
 	stage->vmm.unregister_state = watched_unregister;
+	vfio_vmm_ref(&stage->own_memory_ref, &stage->own_memory_ref_vmm);
+	stage->own_memory_vmm = stage->own_memory_ref_vmm;
+	stage->own_memory_vmm.alloc = memory_watched_alloc;
 }

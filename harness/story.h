@@ -14,6 +14,7 @@
  *   - no call that takes something down fails, and no blocker or state goes that is not there
  *   - a group has left its container, and no device of it is open, when its node is closed
  *   - discarding is never allowed while guest memory is pinned
+ *   - the model (kernel_model.h) agrees with the kernel after each call and at the end
  *   - at the end everything is back where it began: files, descriptors, kernel memory, pinned and
  *     locked pages, the stack's memory, blockers, registered state; and Linux would not have warned
  */
@@ -29,11 +30,16 @@
 
 #include <cmocka.h>
 
+#include <vfake/fault.h>
 #include <vfake/kernel.h>
+#include <vfake/peer.h>
 #include <vfake/view.h>
 #include <vfio/device.h>
 #include <vfio/vfio.h>
 #include <vfio/vmm_ref.h>
+
+#include "fault.h"
+#include "kernel_model.h"
 
 struct stage;
 
@@ -52,6 +58,9 @@ enum story_needs {
 	NEEDS_RESET_PROOF = 1 << 8, /* the kernel can tell whose devices a hot reset takes along */
 	NEEDS_COMPANY = 1 << 9,	    /* several devices in one group */
 	NEEDS_CHARGE = 1 << 10,	    /* RLIMIT_MEMLOCK is charged for what is mapped */
+	NEEDS_HANDOVER = 1 << 11,   /* another process can take devices over while they run */
+	NEEDS_SERVER = 1 << 12,	    /* a vfio-user server is in between */
+	NEEDS_WINDOWS = 1 << 13,    /* windows of a host bridge, which KVM can fill */
 };
 
 struct backend_lack {
@@ -93,6 +102,7 @@ struct story {
 	/* Changes the machine after its devices were added. May be NULL. */
 	void (*prepare)(struct vfake_world *world);
 	struct story_waiver waivers[4]; /* where it is not played, and why */
+	const char *unswept;		/* why `vfake sweep` leaves it out, or NULL */
 };
 
 /* Every story, in the order of the report; scenarios/stories.c. */
@@ -107,6 +117,9 @@ const char *backend_lacks(const struct backend *backend, unsigned int needs);
 
 /* Plays it: a failed assertion does not return. For a cmocka test. */
 void story_play(const struct story *story, const struct backend *backend, uint64_t seed);
+/* The same; @seen gets the stage before anything is called. */
+void story_play_seen(const struct story *story, const struct backend *backend, uint64_t seed,
+		     void (*seen)(void *ctx, struct stage *stage), void *ctx);
 
 /* ---- the stage ---- */
 
@@ -143,10 +156,20 @@ struct stage {
 	struct vfio *vfio;
 	struct vfio_memory *memory; /* what devices reach unless told otherwise */
 	struct vfio_device *devices[STAGE_DEVICES];
+	struct vfake_peer *peers[STAGE_DEVICES]; /* backend `user`: who serves them */
 	struct stage_fault fail_call;  /* of open, ioctl, eventfd, mmap and dup */
 	struct stage_fault fail_alloc; /* of the stack's allocations */
+	struct fault *fault; /* what stage_fail() armed */
+	/* The sweep's, instead of `fault` and beside what the stage sees; NULL for none. */
+	vfake_fault_hook own_fault;
+	vfake_event_hook own_event;
+	void *own_sweep;
+	bool own_unsure; /* a map said EFAULT, and may be there all the same */
+	bool own_hit;	 /* the call that runs was made to fail */
+	bool own_faulty; /* a fault was met: what the stack knows may not be what is so */
 	struct vfio_vmm own_ref_vmm;
 	struct vfio_vmm_ref own_memory_ref; /* of address spaces, whose tables grow and stay */
+	struct vfio_vmm own_memory_ref_vmm;
 	struct vfio_vmm own_memory_vmm;
 	struct stage_ram own_rams[STAGE_RAMS];
 	struct vfio_memory *own_spaces[4];
@@ -155,6 +178,8 @@ struct stage {
 	struct vfio_vmm_ref own_mark_ref;
 	char own_nodes[STAGE_DEVICES][2][32];
 	uint64_t own_random;
+	bool own_calling; /* the stack is in an ioctl */
+	struct model *own_model;
 	uint32_t own_oddities;
 	char own_odd[STAGE_TEXT]; /* the first thing that was wrong */
 };
@@ -163,6 +188,9 @@ struct stage {
 const char *stage_name(unsigned int index);
 /* How to attach it; the strings are the stage's. */
 struct vfio_device_options stage_options(struct stage *stage, unsigned int index);
+
+/* Backend `user`: another server for a device, in place of the one that there is. */
+void stage_serve(struct stage *stage, unsigned int index, const struct vfake_peer_attr *attr);
 
 /* Attaches a device to the stage's memory, or to another; it must work. */
 struct vfio_device *stage_attach(struct stage *stage, unsigned int index);
@@ -186,6 +214,14 @@ struct stage_ram *stage_ram_of_file(struct stage *stage, uint64_t gpa, uint64_t 
 void stage_ram_out(struct stage_ram *ram);
 void stage_ram_in(struct stage_ram *ram);
 void stage_ram_free(struct stage *stage, struct stage_ram *ram);
+
+/*
+ * Makes the @nth pass by a fault point fail, from now on, with -errno @code: "type1/MAP_DMA/entry".
+ * It takes the place of the one before. The name ends in a star: all points that begin so.
+ */
+void stage_fail(struct stage *stage, const char *point, unsigned int nth, int code);
+/* Nothing fails from now on. Whether something did. */
+bool stage_fail_none(struct stage *stage);
 
 /* A number from the story's own stream, below @limit. */
 uint64_t stage_random(struct stage *stage, uint64_t limit);

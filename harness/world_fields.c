@@ -100,6 +100,7 @@ static const char *const behaviours[] = {
 	[VFAKE_MODEL_MIGRATE_P2P] = "migrate-p2p",
 	[VFAKE_MODEL_MIGRATE_PRE_COPY] = "migrate-pre-copy",
 	[VFAKE_MODEL_MIGRATE_STOP] = "migrate-stop",
+	[VFAKE_MODEL_ALARM] = "alarm",
 };
 
 const char *world_behaviour_name(enum vfake_model model)
