@@ -43,6 +43,7 @@ struct backend_rig {
 	/* call number `fail_at` (from 1) fails; 0: none */
 	uint64_t calls;
 	uint64_t fail_at;
+	int fail_code; /* how opening a node fails; 0: EMFILE */
 	/* the next `times` calls of `request` do not happen and have this result */
 	uint32_t request;
 	long result;
@@ -52,6 +53,12 @@ struct backend_rig {
 	uint64_t seen; /* of `watched` requests */
 	uint32_t watched;
 	uint64_t answer; /* for `after` */
+	long moved;	 /* what reads and writes of regions say; 0: what is so */
+	long streamed;	 /* what reading and writing a migration stream says */
+	uint64_t pieces; /* how often it was read or written */
+	int map_code;	 /* what mapping an area says; 0: what is so */
+	int map_prot;	 /* of the last area that was mapped */
+	int maps;	 /* areas that are mapped */
 };
 
 /* ---- calls ---- */
@@ -65,7 +72,9 @@ static inline int rig_open(void *ctx, const char *path)
 {
 	struct backend_rig *rig = ctx;
 
-	return rig_fails(rig) ? -EMFILE : rig->kernel_sys.open(rig->kernel_sys.ctx, path);
+	if (rig_fails(rig))
+		return rig->fail_code ? rig->fail_code : -EMFILE;
+	return rig->kernel_sys.open(rig->kernel_sys.ctx, path);
 }
 
 static inline int rig_eventfd(void *ctx)
@@ -110,11 +119,13 @@ static inline int rig_close(void *ctx, int fd)
 	return ret;
 }
 
-/* Reads, writes and maps of a device's regions go through as they are. */
+/* Reads, writes and maps of a device's regions. */
 static inline long rig_pread(void *ctx, int fd, uint64_t buf, uint64_t len, uint64_t offset)
 {
 	const struct backend_rig *rig = ctx;
 
+	if (rig->moved)
+		return rig->moved;
 	return rig->kernel_sys.pread(rig->kernel_sys.ctx, fd, buf, len, offset);
 }
 
@@ -122,21 +133,40 @@ static inline long rig_pwrite(void *ctx, int fd, uint64_t buf, uint64_t len, uin
 {
 	const struct backend_rig *rig = ctx;
 
+	if (rig->moved)
+		return rig->moved;
 	return rig->kernel_sys.pwrite(rig->kernel_sys.ctx, fd, buf, len, offset);
 }
 
 static inline int rig_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t offset,
 			   uint64_t *addr)
 {
-	const struct backend_rig *rig = ctx;
+	struct backend_rig *rig = ctx;
+	int ret = rig->map_code;
 
-	return rig->kernel_sys.mmap(rig->kernel_sys.ctx, len, prot, fd, offset, addr);
+	rig->map_prot = prot;
+	if (!ret)
+		ret = rig->kernel_sys.mmap(rig->kernel_sys.ctx, len, prot, fd, offset, addr);
+	rig->maps += !ret;
+	return ret;
+}
+
+static inline long rig_stream(void *ctx, int fd, uint64_t buf, uint64_t len)
+{
+	struct backend_rig *rig = ctx;
+
+	(void)fd;
+	(void)buf;
+	rig->pieces++;
+	return rig->streamed > 0 && (uint64_t)rig->streamed > len && !rig->answer ? (long)len
+										  : rig->streamed;
 }
 
 static inline int rig_munmap(void *ctx, uint64_t addr, uint64_t len)
 {
-	const struct backend_rig *rig = ctx;
+	struct backend_rig *rig = ctx;
 
+	rig->maps--;
 	return rig->kernel_sys.munmap(rig->kernel_sys.ctx, addr, len);
 }
 
@@ -211,8 +241,8 @@ static inline void rig_new_stack(struct backend_rig *rig)
 	sys.munmap = rig_munmap;
 	/* What these scenarios have no use for would get the wrong context. */
 	sys.dup = NULL;
-	sys.read = NULL;
-	sys.write = NULL;
+	sys.read = rig_stream;
+	sys.write = rig_stream;
 	rig->vfio = vfio_new(&sys, &vmm);
 	rig->memory = vfio_memory_new(NULL);
 	assert_non_null(rig->vfio);
@@ -237,6 +267,7 @@ static inline void rig_end_stack(struct backend_rig *rig)
 	assert_int_equal(rig->ref.discard_forbidden, 0);
 	assert_int_equal(rig->ref.blocker_count, 0);
 	assert_int_equal(rig->ref.state_count, 0);
+	assert_int_equal(rig->maps, 0);
 }
 
 /* Boots rig->world. */

@@ -172,25 +172,34 @@ static void build_kvm_device(struct stage *s)
 }
 
 const struct stage_kind stage_kinds[] = {
-	{ UAPI_ON_CONTAINER, "container", build_container, false },
-	{ UAPI_ON_CONTAINER, "container with a group", build_container_with_group, false },
-	{ UAPI_ON_CONTAINER, "type1 container", build_type1, false },
-	{ UAPI_ON_TYPE1, "type1 container", build_type1, false },
-	{ UAPI_ON_SPAPR, "sPAPR v1 container", build_spapr1, true },
-	{ UAPI_ON_SPAPR, "sPAPR v2 container", build_spapr2, true },
-	{ UAPI_ON_GROUP, "group", build_group, false },
-	{ UAPI_ON_GROUP, "group in a container", build_group_in_container, false },
-	{ UAPI_ON_DEVICE, "device of a group", build_device, false },
-	{ UAPI_ON_DEVICE, "cdev", build_new_cdev, false },
-	{ UAPI_ON_DEVICE, "bound cdev", build_bound_cdev, false },
-	{ UAPI_ON_IOMMUFD, "iommufd", build_iommufd, false },
-	{ UAPI_ON_KVM, "kvm", build_kvm, false },
-	{ UAPI_ON_KVM_VM, "VM", build_vm, false },
-	{ UAPI_ON_KVM_VM, "VM on POWER", build_vm, true },
-	{ UAPI_ON_KVM_DEVICE, "VFIO device of a VM", build_kvm_device, false },
-	{ UAPI_ON_KVM_DEVICE, "VFIO device of a VM on POWER", build_kvm_device, true },
+	{ UAPI_ON_CONTAINER, "container", build_container, false, NULL },
+	{ UAPI_ON_CONTAINER, "container with a group", build_container_with_group, false, NULL },
+	{ UAPI_ON_CONTAINER, "type1 container", build_type1, false, NULL },
+	{ UAPI_ON_TYPE1, "type1 container", build_type1, false, NULL },
+	{ UAPI_ON_SPAPR, "sPAPR v1 container", build_spapr1, true, NULL },
+	{ UAPI_ON_SPAPR, "sPAPR v2 container", build_spapr2, true, NULL },
+	{ UAPI_ON_GROUP, "group", build_group, false, NULL },
+	{ UAPI_ON_GROUP, "group in a container", build_group_in_container, false, NULL },
+	{ UAPI_ON_DEVICE, "device of a group", build_device, false, NULL },
+	{ UAPI_ON_DEVICE, "cdev", build_new_cdev, false, NULL },
+	{ UAPI_ON_DEVICE, "bound cdev", build_bound_cdev, false, NULL },
+	{ UAPI_ON_IOMMUFD, "iommufd", build_iommufd, false, NULL },
+	{ UAPI_ON_KVM, "kvm", build_kvm, false, NULL },
+	{ UAPI_ON_KVM_VM, "VM", build_vm, false, NULL },
+	{ UAPI_ON_KVM_VM, "VM on POWER", build_vm, true, NULL },
+	{ UAPI_ON_KVM_DEVICE, "VFIO device of a VM", build_kvm_device, false, NULL },
+	{ UAPI_ON_KVM_DEVICE, "VFIO device of a VM on POWER", build_kvm_device, true, NULL },
 };
 const size_t stage_kind_count = COUNT_OF(stage_kinds);
+
+/* One more device, on a bus that can be reset, and an IOMMU that can do more. */
+static void add_model(struct vfake_world *world, const char *model)
+{
+	assert_int_equal(vfake_world_add_device(world, "d3", model), 0);
+	world->devices[world->device_count - 1].bus = 3;
+	world->devices[world->device_count - 1].bus_reset = true;
+	world->iommu_dirty_tracking = true;
+}
 
 void stage_start(struct stage *s, const struct stage_kind *kind)
 {
@@ -204,6 +213,8 @@ void stage_start(struct stage *s, const struct stage_kind *kind)
 	} else {
 		world_with_three(&world);
 	}
+	if (kind->model)
+		add_model(&world, kind->model);
 	rig_boot(&s->rig, &world, &tight);
 	task = s->rig.task;
 	s->page_bytes = world.page_size_bytes;

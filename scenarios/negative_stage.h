@@ -44,6 +44,7 @@ struct stage_kind {
 	const char *name;
 	void (*build)(struct stage *stage); /* after the world has started */
 	bool powernv;
+	const char *model; /* of one more device, "d3"; NULL: there is none */
 };
 
 extern const struct stage_kind stage_kinds[];

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 
+#include <vfio/cpr.h>
+
 #include "stories.h"
 
 enum { MIB = 1 << 20 };
@@ -185,9 +187,40 @@ static void expect_refusal(struct stage *stage, const struct vfio_device_options
 	stage_expect_mark(stage);
 }
 
+/* Somebody else has the node. */
+static void expect_busy(struct stage *stage, const struct vfio_device_options *options)
+{
+	struct vfio_error error;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%s", options->group);
+	fd = stage->raw.open(stage->raw.ctx, path);
+	assert_true(fd >= 0);
+	assert_false(stage_try_attach(stage, 0, stage->memory, options, &error));
+	assert_int_equal(error.code, -EBUSY);
+	assert_int_equal(stage->raw.close(stage->raw.ctx, fd), 0);
+	stage_expect_mark(stage);
+}
+
+/* Somebody else has the server, which has time for one. */
+static void expect_no_answer(struct stage *stage, const struct vfio_device_options *options)
+{
+	struct vfio_error error;
+	int fd = stage->raw.connect(stage->raw.ctx, options->socket);
+
+	assert_true(fd >= 0);
+	stage_view(stage, 0);
+	assert_false(stage_try_attach(stage, 0, stage->memory, options, &error));
+	assert_int_equal(error.code, -ETIMEDOUT);
+	assert_int_equal(stage->raw.close(stage->raw.ctx, fd), 0);
+	stage_expect_mark(stage);
+}
+
 static void run_refused(struct stage *stage)
 {
 	bool cdev = stage->backend->kind == VFIO_BACKEND_IOMMUFD;
+	bool user = stage->backend->kind == VFIO_BACKEND_USER;
 	struct vfio_device_options options = stage_options(stage, 0);
 	struct vfio_error error;
 
@@ -199,12 +232,12 @@ static void run_refused(struct stage *stage)
 	options.backend = (enum vfio_backend)77;
 	expect_refusal(stage, &options, -EINVAL);
 	options = stage_options(stage, 0);
-	options.group = options.cdev = NULL;
+	options.group = options.cdev = options.socket = NULL;
 	expect_refusal(stage, &options, -EINVAL);
-	options.group = options.cdev = cdev ? "vfio99" : "99";
+	options.group = options.cdev = options.socket = cdev ? "vfio99" : "99";
 	expect_refusal(stage, &options, -ENOENT);
 	options = stage_options(stage, 0);
-	if (!cdev) { /* a group that does not have the device */
+	if (!cdev && !user) { /* a group that does not have the device */
 		options.group = stage_options(stage, 1).group;
 		expect_refusal(stage, &options, -ENODEV);
 	}
@@ -215,20 +248,11 @@ static void run_refused(struct stage *stage)
 	assert_int_equal(error.code, -EEXIST);
 	stage_detach(stage, 1);
 	stage_expect_mark(stage);
-	/* Somebody else has it. */
 	options = stage_options(stage, 0);
-	{
-		char path[64];
-		int fd;
-
-		snprintf(path, sizeof(path), "/dev/vfio/%s", options.group);
-		fd = stage->raw.open(stage->raw.ctx, path);
-		assert_true(fd >= 0);
-		assert_false(stage_try_attach(stage, 0, stage->memory, &options, &error));
-		assert_int_equal(error.code, -EBUSY);
-		assert_int_equal(stage->raw.close(stage->raw.ctx, fd), 0);
-	}
-	stage_expect_mark(stage);
+	if (user)
+		expect_no_answer(stage, &options);
+	else
+		expect_busy(stage, &options);
 	stage_attach(stage, 0);
 	stage_detach(stage, 0);
 	stage_expect_mark(stage);
@@ -261,12 +285,12 @@ static void run_policies(struct stage *stage)
 	stage->ref.needs_discard = false;
 	/* The engine cannot be migrated: it blocks migration, or does not come in. */
 	stage_attach(stage, 0);
-	assert_int_equal(stage->ref.blocker_count, 1);
+	assert_int_equal(blockers_of(stage, VFIO_MODE_NORMAL, NULL), 1);
 	assert_int_equal(stage->ref.discard_forbidden, 1);
 	stage_attach(stage, 1);
-	assert_int_equal(stage->ref.blocker_count, 2);
+	assert_int_equal(blockers_of(stage, VFIO_MODE_NORMAL, NULL), 2);
 	stage_detach(stage, 0);
-	assert_int_equal(stage->ref.blocker_count, 1);
+	assert_int_equal(blockers_of(stage, VFIO_MODE_NORMAL, NULL), 1);
 	stage_detach(stage, 1);
 	stage_expect_mark(stage);
 	stage->ref.only_migratable = true;
@@ -331,6 +355,7 @@ static void run_passed_fds(struct stage *stage)
 const struct story story_passed_fds = {
 	.name = "attach-passed-fds",
 	.about = "a device and an iommufd that were passed in as descriptors, and whose they are",
+	.unswept = "Linux binds a device for as long as its descriptor is open, and this one stays",
 	.run = run_passed_fds,
 	.needs = NEEDS_CDEV,
 };
@@ -346,6 +371,7 @@ static void run_two_stacks(struct stage *stage)
 	stage_mark(stage);
 	second = vfio_new(&stage->sys, &stage->vmm);
 	assert_non_null(second);
+	assert_true(vfio_cpr_name(second, "second", &error));
 	stage_attach(stage, 0);
 	device = vfio_device_attach(second, stage->memory, &options, &error);
 	assert_non_null(device);

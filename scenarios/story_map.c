@@ -480,6 +480,7 @@ const struct story story_device_memory = {
 	.about = "a BAR that cannot be mapped for another device is a warning and no more",
 	.run = run_device_memory,
 	.needs = NEEDS_MAPS,
+	.waivers = { { "user", "a server reaches a BAR by messages, as in user-far" } },
 };
 
 /* ---- limits ---- */

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 
+#include <vfio/cpr.h>
+
 #include "stories.h"
 
 enum { MIB = 1 << 20, READ = 1, WRITE = 2, BOTH = 3 };
@@ -120,8 +122,10 @@ static void run_late(struct stage *stage)
 	stage_attach_to(stage, 2, guest.space);
 	other = vfio_new(&stage->sys, &stage->vmm);
 	assert_non_null(other);
+	assert_true(vfio_cpr_name(other, "other", &error));
 	late = vfio_device_attach(other, guest.space, &options, &error);
-	assert_non_null(late);
+	if (!late)
+		fail_msg("%s (%d)", error.message, error.code);
 	for (unsigned int i = 0; i < STAGE_DEVICES; i++) {
 		expect_page(&guest, i, 17, guest.low->host + guest.page, true);
 		expect_page(&guest, i, 18, guest.low->host + 8 * guest.page, true);

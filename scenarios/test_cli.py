@@ -117,6 +117,46 @@ def test_run_arguments(cli):
     cli.refused("run", "--output=missing/report", says="missing/report: No such file or directory")
 
 
+def test_sweep_arguments(cli):
+    for jobs in ("0", "x", "257"):
+        cli.refused("sweep", f"--jobs={jobs}", says=f"not `{jobs}'")
+    for shard in ("1", "0/2", "3/2"):
+        cli.refused("sweep", f"--shard={shard}", says=f"not `{shard}'")
+    for only in ("x", "3", "3:no/such/point#1:ENOMEM:once", "3:file/open/entry#1:ENOMEM:twice"):
+        cli.refused("sweep", f"--only={only}", "attach-one", says=f"not `{only}'")
+    cli.refused("sweep", "--seed=x", says="not `x'")
+    cli.refused("sweep", "--timeout=0", says="not `0'")
+    cli.refused("sweep", "--format=xml", says="not `xml'")
+    cli.refused("sweep", "--output=missing/report", "attach-one",
+                says="missing/report: No such file or directory")
+    cli.refused("sweep", "--output-dir=missing/calls", "attach-one",
+                says="missing/calls: No such file or directory")
+
+
+def test_sweep(cli):
+    done = cli.run("sweep", "attach-one/noiommu", "map-kinds/no-such-backend")
+    same((done.returncode, done.err), (PASS, ""))
+    rows = re.findall(r"^attach-one +.*$", done.out, re.M)
+    assert len(rows) == 1 and rows[0].split()[-1] == "0", done.out
+    last = done.out.splitlines()[-1]
+    found = re.fullmatch(r"0 cells failed; (\d+) points, (\d+) faults, 0 violations", last)
+    assert found and int(found[2]) > int(found[1]) > 50, last
+    # No fault is tried where they are only counted.
+    done = cli.run("sweep", "--count", "attach-one/noiommu")
+    same((done.returncode, done.err), (PASS, ""))
+    assert f" {found[1]} points, " in done.out.splitlines()[-1], done.out
+    done = cli.run("sweep", "--only=4:file/open/entry#1:EMFILE:once", "attach-one/noiommu")
+    same((done.returncode, done.err), (PASS, ""))
+    assert done.out.endswith(" 1 faults, 0 violations\n"), done.out
+    done = cli.run("sweep", "--only=9999:file/open/entry#1:EMFILE:once", "attach-one/noiommu")
+    same((done.returncode, done.err), (FAIL, ""))
+    assert "the story has " in done.out, done.out
+    done = cli.run("sweep", "no-such-story")
+    same((done.returncode, done.err), (SKIPPED, ""))
+    done = cli.run("sweep", "--format=json", "attach-one/noiommu")
+    same((done.returncode, json.loads(done.out)["passed"]), (PASS, 1))
+
+
 def test_run(cli):
     done = cli.run("run", "--list")
     same((done.returncode, done.err), (PASS, ""))
@@ -145,7 +185,7 @@ def test_run(cli):
              if cell["result"] == "passed"]
     same(sorted(names), sorted(whole))
     done = cli.run("run", "--filter=attach-one/*", "--format=junit")
-    same(len(xml.etree.ElementTree.fromstring(done.out).findall(".//testcase")), 8)
+    same(len(xml.etree.ElementTree.fromstring(done.out).findall(".//testcase")), 9)
     done = cli.run("run", "--filter=attach-one/iommufd", "--format=ktap")
     same(done.out, "KTAP version 1\n1..1\nok 1 attach-one/iommufd\n")
 
@@ -319,6 +359,22 @@ def test_output(cli):
             assert "could not be written" in done.err, (words, done.err)
 
 
+def test_shrink_arguments(cli):
+    trace = cli.file("wrong.trace", WRONG)
+    cli.refused("shrink", says="no trace given")
+    cli.refused("shrink", "missing.trace", says="missing.trace: No such file or directory")
+    cli.refused("shrink", ".", says="Is a directory")
+    cli.refused("shrink", trace, trace, says="one trace")
+    cli.refused("shrink", "--no-such-option", trace, says="no-such-option")
+    for timeout in ("", "0", "-1", "x", "99999999"):
+        cli.refused("shrink", f"--timeout={timeout}", trace, says=f"not `{timeout}'")
+    cli.refused("shrink", "--world=missing.json", trace, says="missing.json: No such")
+    cli.refused("shrink", f"--world={cli.worlds / 'empty.json'}", "--command=false", trace, says="--command")
+    cli.refused("shrink", "--output=missing/trace", trace, says="missing/trace: No such")
+    help_text = cli.run("shrink", "--help").out
+    assert all(word in help_text for word in ("--output", "--command", "--timeout", "Exit status")), help_text
+
+
 def test_record_arguments(cli):
     script = cli.file("script.trace", SCRIPT)
     cli.refused("record", says="no script given")
@@ -366,7 +422,7 @@ def test_record_and_replay(cli):
 
 
 def test_list(cli):
-    cli.refused("list", says="--ioctls")
+    cli.refused("list", says="--ioctls or --faults")
     cli.refused("list", "nonsense", says="`nonsense'")
     cli.refused("list", "--ioctls", "nonsense", says="`nonsense'")
     rows = {}
@@ -379,6 +435,26 @@ def test_list(cli):
     same(len(rows["--missing"]), missing)
     same([row for row in rows["--ioctls"] if re.search(r"  missing  ", row)], rows["--missing"])
     assert any(row.startswith("VFIO_IOMMU_MAP_DMA ") for row in rows["--ioctls"])
+
+
+def test_list_faults(cli):
+    cli.refused("list", "--faults", "--ioctls", says="--faults")
+    done = cli.run("list", "--faults")
+    same((done.returncode, done.err), (PASS, ""))
+    *points, last = done.out.splitlines()
+    same(len(points), int(re.fullmatch(r"(\d+) fault points", last)[1]))
+    names = [point.split()[0] for point in points]
+    same(len(set(names)), len(names))
+    for name in names:
+        assert re.fullmatch(r"[a-z_0-9]+/\w+(/(entry|copyin|alloc|commit|copyout|reply))?", name), name
+    by_name = {point.split()[0]: point.split()[1:] for point in points}
+    same(by_name["iommufd/IOAS_MAP/copyout"], ["EFAULT"])
+    same(by_name["type1/IOMMU_MAP_DMA/alloc"], ["ENOMEM"])
+    assert "EBUSY" in by_name["group/GROUP_GET_DEVICE_FD/entry"]
+    assert "vmm/block_migration" in by_name and "file/open/entry" in by_name
+    assert all(errnos and all(re.fullmatch(r"E[A-Z0-9]+", errno) for errno in errnos)
+               for errnos in by_name.values())
+    assert "--faults" in cli.run("list", "--help").out
 
 
 def main(arguments):

@@ -189,6 +189,61 @@ static void a_bar_is_mapped_until_its_device_takes_it_back(void **state)
 	assert_int_equal(vfake_close(rig->task, v1), 0);
 }
 
+/*
+ * More memories than a table keeps in mind, while page tables come and go and some areas are
+ * copied: whatever an unmap knows of an area without reading it, the books stay right.
+ */
+static void areas_of_many_memories_are_given_back(void **state)
+{
+	enum { MEMORIES = 12, PAGES = 3, LENGTH = PAGES * PAGE, STRIDE = 0x10000 };
+	struct rig *rig = *state;
+	uint32_t ioas = ioas_alloc(rig), other = ioas_alloc(rig), id;
+	int v0 = bound_device(rig, "d0", &id);
+
+	for (unsigned int round = 0; round < 16; round++) {
+		bool attached_half_way = round & 1, detach_half_way = round & 2;
+		bool copied = round & 4, backwards = round & 8;
+		uint64_t pages = (uint64_t)MEMORIES * PAGES;
+		vfake_addr memory[MEMORIES];
+		uint32_t pt = ioas;
+
+		for (unsigned int i = 0; i < MEMORIES; i++) {
+			uint64_t iova = (i + 1) * (uint64_t)STRIDE;
+
+			if (i == (attached_half_way ? MEMORIES / 2 : 0))
+				assert_int_equal(attach(rig, v0, &pt), 0);
+			assert_int_equal(
+				vfake_mmap(rig->task, LENGTH, VFAKE_PROT_WRITE, -1, 0, &memory[i]),
+				0);
+			assert_int_equal(map_to(rig, ioas, FIXED_RW, memory[i], LENGTH, &iova), 0);
+		}
+		assert_int_equal(pinned(rig), pages);
+		assert_int_equal(locked(rig), pages);
+		if (copied)
+			assert_int_equal(copy(rig, other, PAGE, ioas, STRIDE, LENGTH, FIXED_RW), 0);
+		for (unsigned int k = 0; k < MEMORIES; k++) {
+			unsigned int i = backwards ? MEMORIES - 1 - k : k;
+
+			if (k == MEMORIES / 2 && detach_half_way) {
+				assert_int_equal(detach(rig, v0), 0);
+				assert_int_equal(pinned(rig), 0);
+				pages = 0;
+			}
+			assert_int_equal(vfake_munmap(rig->task, memory[i], LENGTH), 0);
+			assert_int_equal(unmap(rig, ioas, (i + 1) * (uint64_t)STRIDE, LENGTH),
+					 LENGTH);
+			pages -= pages ? PAGES : 0;
+			assert_int_equal(pinned(rig), pages);
+			assert_int_equal(locked(rig), pages);
+		}
+		if (!detach_half_way)
+			assert_int_equal(detach(rig, v0), 0);
+		if (copied)
+			assert_int_equal(unmap(rig, other, PAGE, LENGTH), LENGTH);
+	}
+	assert_int_equal(vfake_close(rig->task, v0), 0);
+}
+
 /* ---- who pays ---- */
 
 static void a_charge_that_fails_leaves_nothing(void **state)
@@ -267,7 +322,7 @@ static void another_process_takes_the_charge_over(void **state)
 	assert_int_equal(rig->task->user->locked_pages, 8);
 	assert_int_equal(call_on(&heir, heir.iommufd, IOMMU_IOAS_CHANGE_PROCESS, &change), -ENOMEM);
 	assert_int_equal(rig->task->user->locked_pages, 8);
-	heir.task->attr.memlock_bytes = 8 * PAGE;
+	assert_int_equal(vfake_memlock(heir.task, 8 * PAGE), 0);
 	assert_int_equal(call_on(&heir, heir.iommufd, IOMMU_IOAS_CHANGE_PROCESS, &change), 0);
 	assert_int_equal(rig->task->user->locked_pages, 0);
 	assert_int_equal(heir.task->user->locked_pages, 8);
@@ -365,6 +420,8 @@ int main(void)
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(a_bar_is_mapped_until_its_device_takes_it_back,
 						setup_paying, rig_teardown),
+		cmocka_unit_test_setup_teardown(areas_of_many_memories_are_given_back, setup_paying,
+						rig_teardown),
 		cmocka_unit_test_setup_teardown(a_file_pins_as_far_as_it_goes, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_process_that_may_lock_pays_nothing, setup,
 						rig_teardown),

@@ -51,10 +51,11 @@ static void *budget_alloc(void *ctx, size_t size_bytes)
 	return block;
 }
 
-static void budget_free(void *ctx, void *block)
+static void budget_free(void *ctx, void *block, size_t size_bytes)
 {
 	struct budget *budget = ctx;
 
+	assert_true(size_bytes > 0);
 	assert_true(budget->out > 0);
 	budget->out--;
 	free(block);
@@ -119,6 +120,19 @@ static int flat_erase(struct flat *flat, uint64_t start, struct vfake_iova_range
 	flat->count--;
 	memmove(&flat->range[i], &flat->range[i + 1], (flat->count - i) * sizeof(flat->range[0]));
 	return 0;
+}
+
+static int flat_take(struct flat *flat, uint64_t start, uint64_t last,
+		     struct vfake_iova_range *range)
+{
+	size_t i = flat_rank(flat, start);
+
+	if (start > last || i == flat->count || flat->range[i].start > last)
+		return -ENOENT;
+	*range = flat->range[i];
+	if (range->start < start || range->last > last)
+		return -EBUSY;
+	return flat_erase(flat, range->start, range);
 }
 
 /* Tries every gap, from its description in the header. */
@@ -229,6 +243,18 @@ static void step_erase(struct walk *walk)
 	assert_range(&got, &want);
 }
 
+static void step_take(struct walk *walk)
+{
+	struct vfake_iova_range got = { 0 };
+	struct vfake_iova_range want = { 0 };
+	uint64_t start = any_address(walk);
+	uint64_t last = draw(&walk->seed) % 2 ? any_address(walk) : start + walk->space->longest;
+
+	assert_int_equal(vfake_iova_map_take(&walk->map, start, last, &got),
+			 flat_take(&walk->flat, start, last, &want));
+	assert_range(&got, &want);
+}
+
 static void step_set(struct walk *walk)
 {
 	uint64_t start = any_address(walk);
@@ -322,8 +348,10 @@ static void run_walk(const struct space *space, uint64_t seed)
 			phase++; /* grow and shrink in turns: 9 to 3 one way, 3 to 9 the other */
 		if (dice < (phase % 2 ? 9 : 3))
 			step_insert(&walk);
-		else if (dice < 12)
+		else if (dice < 12 && step % 2)
 			step_erase(&walk);
+		else if (dice < 12)
+			step_take(&walk);
 		else if (dice < 14)
 			step_look_up(&walk);
 		else if (dice < 15)

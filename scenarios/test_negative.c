@@ -18,134 +18,26 @@
 
 #include <cmocka.h>
 
-#include <uapi/iommufd.h>
-#include <uapi/kvm.h>
-
 #include "errnos.h"
-#include "negative_stage.h"
+#include "sound_call.h"
 
-enum { ARG_BYTES = 512, MAY_PASS = 1, MUST_FAIL = 2 /* or the negative errno that must come */ };
-
-/* Values that make a row's argument sound enough for later rules to be reached. */
-static const struct hint {
-	const char *row, *field;
-	uint64_t value;
-} hints[] = {
-	{ "VFIO_IOMMU_MAP_DMA", "flags", READ_WRITE },
-	{ "VFIO_IOMMU_UNMAP_DMA", "iova", STAGE_MAPPED },
-	{ "VFIO_IOMMU_DIRTY_PAGES", "flags", VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP },
-	{ "VFIO_IOMMU_DIRTY_PAGES", "bitmap_size", 8 },
-	{ "VFIO_IOMMU_SPAPR_TCE_CREATE", "page_shift", 16 },
-	{ "VFIO_IOMMU_SPAPR_TCE_CREATE", "window_size", 1 << 24 },
-	{ "VFIO_IOMMU_SPAPR_TCE_CREATE", "levels", 1 },
-	{ "VFIO_DEVICE_SET_IRQS", "flags", VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER },
-	{ "VFIO_DEVICE_FEATURE", "flags", VFIO_DEVICE_FEATURE_PROBE | VFIO_DEVICE_FEATURE_GET },
-	{ "VFIO_DEVICE_IOEVENTFD", "flags", 1 },
-	{ "VFIO_DEVICE_IOEVENTFD", "fd", STAGE_EVENTFD },
-	{ "VFIO_DEVICE_BIND_IOMMUFD", "iommufd", STAGE_IOMMUFD },
-	{ "VFIO_GROUP_SET_CONTAINER", "", STAGE_CONTAINER },
-	{ "IOMMU_IOAS_MAP", "flags", 7 },
-	{ "IOMMU_IOAS_MAP_FILE", "flags", 7 },
-	{ "IOMMU_IOAS_MAP_FILE", "fd", STAGE_MEMFD },
-	{ "IOMMU_IOAS_COPY", "flags", 7 },
-	{ "IOMMU_IOAS_COPY", "src_iova", STAGE_MAPPED },
-	{ "IOMMU_IOAS_UNMAP", "iova", STAGE_MAPPED },
-	{ "IOMMU_OPTION", "option_id", IOMMU_OPTION_HUGE_PAGES },
-	{ "IOMMU_OPTION", "op", IOMMU_OPTION_OP_GET },
-	{ "IOMMU_VFIO_IOAS", "op", IOMMU_VFIO_IOAS_SET },
-	{ "IOMMU_HWPT_ALLOC", "flags", IOMMU_HWPT_FAULT_ID_VALID },
-	{ "KVM_CREATE_DEVICE", "type", KVM_DEV_TYPE_VFIO },
-	{ "KVM_SET_DEVICE_ATTR", "group", KVM_DEV_VFIO_FILE },
-	{ "KVM_SET_DEVICE_ATTR", "attr", KVM_DEV_VFIO_FILE_ADD },
-	{ "KVM_HAS_DEVICE_ATTR", "group", KVM_DEV_VFIO_FILE },
-	{ "KVM_HAS_DEVICE_ATTR", "attr", KVM_DEV_VFIO_FILE_ADD },
-	{ "KVM_CREATE_SPAPR_TCE", "window_size", 1 << 20 },
-	{ "KVM_CREATE_SPAPR_TCE_64", "page_shift", 16 },
-	{ "KVM_CREATE_SPAPR_TCE_64", "size", 16 },
-};
+enum { MAY_PASS = 1, MUST_FAIL = 2 /* or the negative errno that must come */ };
 
 /* One row on one stage. */
 struct subject {
 	const struct uapi_ioctl *row;
 	const struct stage_kind *kind;
 	struct stage stage;
-	unsigned char sound[ARG_BYTES]; /* the argument that is changed */
+	unsigned char sound[SOUND_BYTES]; /* the argument that is changed */
 	uint32_t bytes;			/* of it, tails included */
 	long sound_result;
 };
 
 static unsigned long probes, wrong;
 
-static uint64_t hint_of(const struct uapi_ioctl *row, const char *field, uint64_t otherwise)
-{
-	for (size_t i = 0; i < COUNT_OF(hints); i++) {
-		if (!strcmp(hints[i].row, row->name) && !strcmp(hints[i].field, field))
-			return hints[i].value;
-	}
-	return otherwise;
-}
-
-static uint32_t first_id(const struct stage *stage, uint32_t kinds)
-{
-	for (int i = 0; i < STAGE_OBJECTS; i++) {
-		if (kinds >> i & 1 && stage->ids[i])
-			return stage->ids[i];
-	}
-	return 0;
-}
-
-static uint64_t sound_value(const struct subject *s, const struct uapi_field *field)
-{
-	const struct stage *stage = &s->stage;
-	uint64_t otherwise = 0;
-
-	switch (field->role) {
-	case UAPI_SELF_SIZE:
-		return s->bytes;
-	case UAPI_FD:
-		return (uint64_t)(int64_t)stage->fds[hint_of(s->row, field->name, STAGE_NO_FD)];
-	case UAPI_ID:
-		return first_id(stage, field->aux);
-	case UAPI_IOVA:
-		otherwise = STAGE_UNMAPPED;
-		break;
-	case UAPI_VADDR:
-	case UAPI_PTR:
-		otherwise = stage->memory;
-		break;
-	case UAPI_LENGTH:
-	case UAPI_PGSIZE:
-		otherwise = stage->page_bytes;
-		break;
-	default:
-		break;
-	}
-	return hint_of(s->row, field->name, otherwise);
-}
-
 static void make_sound(struct subject *s)
 {
-	const struct uapi_struct *arg = s->row->arg;
-
-	memset(s->sound, 0, sizeof(s->sound));
-	if (!arg) {
-		int32_t fd = s->stage.fds[hint_of(s->row, "", STAGE_NO_FD)];
-
-		s->bytes = sizeof(fd);
-		memcpy(s->sound, &fd, sizeof(fd));
-		return;
-	}
-	s->bytes = arg->size_bytes;
-	for (uint16_t i = 0; i < arg->field_count; i++) {
-		uint32_t end = arg->fields[i].offset + arg->fields[i].width;
-
-		s->bytes = end > s->bytes ? end : s->bytes;
-	}
-	assert_true(s->bytes < ARG_BYTES / 2);
-	for (uint16_t i = 0; i < arg->field_count; i++) {
-		if (arg->fields[i].dir & UAPI_IN)
-			uapi_field_put(&arg->fields[i], s->sound, sound_value(s, &arg->fields[i]));
-	}
+	s->bytes = sound_make(&s->stage, s->row, s->sound);
 }
 
 static bool may_give(const struct uapi_ioctl *row, long error)
@@ -209,9 +101,9 @@ static long call_at(struct subject *s, vfake_addr at)
 /* The call with an argument that begins a page; the page's rest is zero. */
 static long call_with(struct subject *s, const unsigned char *arg, size_t bytes)
 {
-	static const unsigned char zero[ARG_BYTES];
+	static const unsigned char zero[SOUND_BYTES];
 
-	assert_int_equal(vfake_poke(s->stage.rig.task, s->stage.args, zero, ARG_BYTES), 0);
+	assert_int_equal(vfake_poke(s->stage.rig.task, s->stage.args, zero, SOUND_BYTES), 0);
 	assert_int_equal(vfake_poke(s->stage.rig.task, s->stage.args, arg, bytes), 0);
 	return call_at(s, s->stage.args);
 }
@@ -220,7 +112,7 @@ static long call_with(struct subject *s, const unsigned char *arg, size_t bytes)
 static void probe_field(struct subject *s, const struct uapi_field *field, uint64_t value,
 			long want)
 {
-	unsigned char arg[ARG_BYTES];
+	unsigned char arg[SOUND_BYTES];
 	char probe[96];
 
 	snprintf(probe, sizeof(probe), "%s=%#llx", field->name, (unsigned long long)value);
@@ -280,7 +172,7 @@ static void clear_page(struct subject *s)
 static void probe_tail_at_edge(struct subject *s, const struct uapi_field *size)
 {
 	vfake_addr at = s->stage.args + s->stage.page_bytes - s->bytes - 8;
-	unsigned char arg[ARG_BYTES];
+	unsigned char arg[SOUND_BYTES];
 
 	memcpy(arg, s->sound, sizeof(arg));
 	uapi_field_put(size, arg, s->bytes + 32);
@@ -295,7 +187,7 @@ static void probe_sizes(struct subject *s)
 {
 	const struct uapi_field *size = &s->row->arg->fields[0];
 	bool sized = s->row->law == UAPI_LAW_SIZED;
-	unsigned char arg[ARG_BYTES];
+	unsigned char arg[SOUND_BYTES];
 	bool open_ended = false;
 
 	assert_int_equal(size->role, UAPI_SELF_SIZE);
@@ -358,7 +250,7 @@ static void probe_ids(struct subject *s, const struct uapi_field *field)
 
 static void probe_fds(struct subject *s, const struct uapi_field *field)
 {
-	uint64_t right = hint_of(s->row, field->name, STAGE_NO_FD);
+	uint64_t right = sound_hint(s->row, field->name, STAGE_NO_FD);
 
 	probe_field(s, field, UINT32_MAX, MUST_FAIL);
 	probe_field(s, field, INT32_MAX, MUST_FAIL);
@@ -373,7 +265,7 @@ static void probe_fds(struct subject *s, const struct uapi_field *field)
 static void probe_overflow(struct subject *s, const struct uapi_field *start)
 {
 	uint64_t page = s->stage.page_bytes;
-	unsigned char arg[ARG_BYTES];
+	unsigned char arg[SOUND_BYTES];
 
 	for (uint16_t i = 0; i < s->row->arg->field_count; i++) {
 		const struct uapi_field *length = &s->row->arg->fields[i];
