@@ -246,6 +246,11 @@ int64_t vfake_pin(struct vfake_mm *mm, uint64_t addr, uint64_t len, bool write,
 void vfake_unpin(struct vfake_pin *pin);
 /* Gives up the last @len bytes of a pin. */
 void vfake_pin_shrink(struct vfake_pin *pin, uint64_t len);
+/* Makes a run into @count pins of one of its pages each, by whatever there may be more than one
+ * for a page. They are given up by vfake_unpin_pages(). */
+void vfake_pin_by_page(const struct vfake_pin *pin, uint32_t count);
+/* Gives up @count > 0 of these pins of pages of @mem. */
+void vfake_unpin_pages(struct vfake_mem *mem, uint32_t count);
 
 /* ---- tasks and files ---- */
 

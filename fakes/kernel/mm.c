@@ -535,3 +535,19 @@ void vfake_unpin(struct vfake_pin *pin)
 	vfake_mem_put(pin->mem);
 	pin->mem = NULL;
 }
+
+void vfake_pin_by_page(const struct vfake_pin *pin, uint32_t count)
+{
+	struct vfake_kernel *kernel = pin->mem->kernel;
+
+	kernel->ledger.pinned_pages -= pin->len >> kernel->page_shift;
+	kernel->ledger.pinned_pages += count;
+	pin->mem->refs += count - 1;
+}
+
+void vfake_unpin_pages(struct vfake_mem *mem, uint32_t count)
+{
+	mem->kernel->ledger.pinned_pages -= count;
+	mem->refs -= count - 1;
+	vfake_mem_put(mem);
+}

@@ -23,8 +23,8 @@ enum {
  * a run of pages registered for v2) counts; the address goes with the last one.
  */
 /* The physical address of the first byte of @mem, or 0 when memory is short. */
-uint64_t spapr_frames_get(struct vfake_kernel *kernel, struct vfake_mem *mem);
-void spapr_frames_put(struct vfake_kernel *kernel, uint64_t addr);
+uint64_t spapr_frames_get(struct vfake_kernel *kernel, struct vfake_mem *mem, uint32_t uses);
+void spapr_frames_put(struct vfake_kernel *kernel, uint64_t addr, uint32_t uses);
 /* The memory at a physical address (borrowed), or NULL. */
 struct vfake_mem *spapr_frames_find(const struct vfake_kernel *kernel, uint64_t addr,
 				    uint64_t *offset);
@@ -89,11 +89,11 @@ struct spapr_table {
 	uint32_t refs;
 	uint32_t page_shift;
 	uint32_t levels;
-	uint32_t level_bits;	  /* a level has 2^level_bits entries */
-	uint32_t chunk_bits;	  /* a chunk 2^chunk_bits */
-	uint64_t offset;	  /* number of the first entry: the window's start in pages */
-	uint64_t size;		  /* entries that the hardware reads */
-	uint64_t first_used;	  /* no entry before it or behind last_used was ever written */
+	uint32_t level_bits; /* a level has 2^level_bits entries */
+	uint32_t chunk_bits; /* a chunk 2^chunk_bits */
+	uint64_t offset;     /* number of the first entry: the window's start in pages */
+	uint64_t size;	     /* entries that the hardware reads */
+	uint64_t first_used; /* no entry before it or behind last_used was ever written */
 	uint64_t last_used;
 	uint64_t allocated_bytes; /* as charged to whoever made it */
 	bool pins_pages;	  /* v1: each entry holds its page itself */

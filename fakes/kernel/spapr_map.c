@@ -12,22 +12,29 @@
  * restored.
  *
  * A stretch of entries that lie together in one level and point into one run of pages is done in
- * one go. The result is that of doing them one by one.
+ * one go, and v1 pins such a run in one go. The result is that of doing them one by one.
  */
 #include <endian.h>
 
 #include "spapr.h"
 
+enum { RUN_MAX = 1 << 16 }; /* entries of v1 that are filled in one go */
+
 /* ---- giving up what an entry held ---- */
+
+/* What so many entries held that point into the memory at @addr. */
+static void unpin(struct vfake_kernel *kernel, uint64_t addr, uint32_t count)
+{
+	uint64_t offset;
+	struct vfake_mem *mem = spapr_frames_find(kernel, addr, &offset);
+
+	spapr_frames_put(kernel, addr, count);
+	vfake_unpin_pages(mem, count);
+}
 
 void spapr_unpin(struct vfake_kernel *kernel, uint64_t addr)
 {
-	uint64_t page = vfake_page_size(kernel);
-	struct vfake_pin pin = { .len = page };
-
-	pin.mem = spapr_frames_find(kernel, addr & ~(page - 1), &pin.offset);
-	spapr_frames_put(kernel, addr);
-	vfake_unpin(&pin);
+	unpin(kernel, addr, 1);
 }
 
 static void unuse_v1(struct vfake_kernel *kernel, uint64_t tce)
@@ -65,13 +72,29 @@ static inline void note_gone(struct gone *gone, uint64_t user_addr, uint64_t pag
 
 static void clear_v1(struct spapr_table *table, uint64_t *hw, uint64_t count)
 {
+	const struct vfake_mem *mem = NULL;
+	uint64_t addr = 0, offset;
+	uint32_t held = 0; /* by those before, in the same memory */
+
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t tce = be64toh(hw[i]);
+		const struct vfake_mem *next;
 
 		hw[i] = 0;
-		if (tce & SPAPR_TCE_PERMISSIONS)
-			unuse_v1(table->kernel, tce);
+		if (!(tce & SPAPR_TCE_PERMISSIONS))
+			continue;
+		tce &= ~(uint64_t)SPAPR_TCE_PERMISSIONS;
+		next = spapr_frames_find(table->kernel, tce, &offset);
+		if (held && next != mem) {
+			unpin(table->kernel, addr, held);
+			held = 0;
+		}
+		mem = next;
+		addr = tce;
+		held++;
 	}
+	if (held)
+		unpin(table->kernel, addr, held);
 }
 
 /* Clears entries from @from on until one points elsewhere than into the region: that one's number.
@@ -136,51 +159,96 @@ void spapr_unmap(struct spapr *spapr, struct spapr_table *table, uint64_t entry,
 
 /* ---- map ---- */
 
-/* One page: its physical address, or 0 with *error set. */
-static uint64_t pin_page(struct vfake_mm *mm, uint64_t addr, int *error)
+/* What is pinned at @addr: as much as lies together, @len bytes at most, in whole pages. */
+static int64_t pin_whole(struct vfake_mm *mm, uint64_t addr, uint64_t len, struct vfake_pin *pin)
 {
 	uint64_t page = vfake_page_size(mm->kernel);
+	uint64_t start = addr & ~(page - 1);
+	int64_t ret;
+
+	len = (addr - start + len + page - 1) & ~(page - 1);
+	ret = vfake_pin(mm, start, len, true, pin);
+	if (ret == -EFAULT && len > page)
+		ret = vfake_pin(mm, start, page, true, pin);
+	return ret;
+}
+
+/*
+ * Pins the system page behind each of the next TCEs, as many of these as one run of memory is for,
+ * @count at most, which becomes their number. The first one's physical address, or 0 with *error
+ * set.
+ */
+static uint64_t pin_pages(struct vfake_mm *mm, const struct spapr_table *table, uint64_t addr,
+			  uint32_t *count, int *error)
+{
+	uint64_t page = vfake_page_size(mm->kernel), tce = spapr_table_page(table);
+	uint64_t within = addr & (page - 1);
 	struct vfake_pin pin = { 0 };
-	int64_t ret = vfake_pin(mm, addr & ~(page - 1), page, true, &pin);
+	int64_t ret;
 	uint64_t base;
 
+	if (tce > page || addr + *count * tce < addr)
+		*count = 1;
+	ret = pin_whole(mm, addr, tce > page ? 1 : *count * tce, &pin);
 	*error = -EFAULT;
 	if (ret < 0)
 		return 0;
-	base = pin.pfnmap ? 0 : spapr_frames_get(mm->kernel, pin.mem);
-	if (base)
-		return base + pin.offset + (addr & (page - 1));
+	if (*count > ((uint64_t)ret - within) / tce && tce <= page)
+		*count = (uint32_t)(((uint64_t)ret - within) / tce);
+	base = pin.pfnmap ? 0 : spapr_frames_get(mm->kernel, pin.mem, *count);
+	if (base) {
+		vfake_pin_by_page(&pin, *count);
+		return base + pin.offset + within;
+	}
 	if (!pin.pfnmap)
 		*error = -ENOMEM;
 	vfake_unpin(&pin);
 	return 0;
 }
 
-/* One TCE after the other; *done says how many are filled when it fails. */
+/* Entries whose memory is pinned; *filled says how many are filled when it fails. */
+static int fill_v1(struct spapr_table *table, uint64_t index, uint64_t tce, uint32_t count,
+		   uint32_t *filled)
+{
+	struct spapr_stretch at = { 0 };
+
+	for (*filled = 0; *filled < count; *filled += (uint32_t)at.count) {
+		int ret = spapr_table_stretch(table, index + *filled, count - *filled, true, &at);
+
+		if (ret)
+			return ret;
+		for (uint64_t i = 0; i < at.count; i++, tce += spapr_table_page(table)) {
+			uint64_t old = be64toh(at.hw[i]);
+
+			at.hw[i] = htobe64(tce);
+			if (old & SPAPR_TCE_PERMISSIONS)
+				unuse_v1(table->kernel, old);
+		}
+	}
+	return 0;
+}
+
+/* *done says how many are filled when it fails. */
 static int map_v1(struct vfake_mm *mm, struct spapr_table *table, uint64_t index, uint64_t addr,
 		  uint64_t pages, uint32_t permissions, uint64_t *done)
 {
-	struct spapr_stretch at = { 0 };
 	int ret = 0;
 
-	for (uint64_t i = 0; i < pages; i++, addr += spapr_table_page(table)) {
-		uint64_t physical = pin_page(mm, addr, &ret);
-		uint64_t old;
+	for (*done = 0; *done < pages && !ret;) {
+		uint32_t count = RUN_MAX, filled;
+		uint64_t physical;
 
-		*done = i;
+		if (count > pages - *done)
+			count = (uint32_t)(pages - *done);
+		physical = pin_pages(mm, table, addr + (*done << table->page_shift), &count, &ret);
 		if (!physical)
 			return ret;
-		ret = spapr_table_stretch(table, index + i, 1, true, &at);
-		if (ret) {
-			spapr_unpin(table->kernel, physical);
-			return ret;
-		}
-		old = be64toh(at.hw[0]);
-		at.hw[0] = htobe64(physical | permissions);
-		if (old & SPAPR_TCE_PERMISSIONS)
-			unuse_v1(table->kernel, old);
+		ret = fill_v1(table, index + *done, physical | permissions, count, &filled);
+		if (ret)
+			unpin(table->kernel, physical, count - filled);
+		*done += filled;
 	}
-	return 0;
+	return ret;
 }
 
 /* Entries of one stretch, memory of one run. */

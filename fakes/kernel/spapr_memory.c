@@ -81,7 +81,7 @@ static uint32_t find_slot(const struct spapr_frames *frames, const struct vfake_
 	return frames->space;
 }
 
-uint64_t spapr_frames_get(struct vfake_kernel *kernel, struct vfake_mem *mem)
+uint64_t spapr_frames_get(struct vfake_kernel *kernel, struct vfake_mem *mem, uint32_t uses)
 {
 	struct spapr_frames *frames;
 	uint32_t slot;
@@ -98,7 +98,7 @@ uint64_t spapr_frames_get(struct vfake_kernel *kernel, struct vfake_mem *mem)
 		frames->lowest_free = slot + 1;
 		frames->count++;
 	}
-	frames->slots[slot].uses++;
+	frames->slots[slot].uses += uses;
 	frames->last_hit = slot;
 	return slot_addr(slot);
 }
@@ -108,12 +108,13 @@ static uint32_t slot_of(uint64_t addr)
 	return (uint32_t)(addr >> FRAME_SHIFT) - 1;
 }
 
-void spapr_frames_put(struct vfake_kernel *kernel, uint64_t addr)
+void spapr_frames_put(struct vfake_kernel *kernel, uint64_t addr, uint32_t uses)
 {
 	struct spapr_frames *frames = kernel->spapr_frames;
 	uint32_t slot = slot_of(addr);
 
-	if (--frames->slots[slot].uses)
+	frames->slots[slot].uses -= uses;
+	if (frames->slots[slot].uses)
 		return;
 	frames->slots[slot].mem = NULL;
 	if (slot < frames->lowest_free)
@@ -169,7 +170,7 @@ static int64_t pin_run(struct vfake_mm *mm, struct spapr_region *region, uint64_
 
 	if (bytes < 0)
 		return bytes;
-	base = run.pin.pfnmap ? 0 : spapr_frames_get(mm->kernel, run.pin.mem);
+	base = run.pin.pfnmap ? 0 : spapr_frames_get(mm->kernel, run.pin.mem, 1);
 	if (!base) {
 		ret = run.pin.pfnmap ? -EFAULT : -ENOMEM;
 		vfake_unpin(&run.pin);
@@ -179,7 +180,7 @@ static int64_t pin_run(struct vfake_mm *mm, struct spapr_region *region, uint64_
 	ret = add_run(mm->kernel, region, &run);
 	if (!ret)
 		return bytes;
-	spapr_frames_put(mm->kernel, base);
+	spapr_frames_put(mm->kernel, base, 1);
 	vfake_unpin(&run.pin);
 	return ret;
 }
@@ -205,7 +206,7 @@ static long pin_all(struct vfake_mm *mm, struct spapr_region *region)
 static void free_region(struct vfake_kernel *kernel, struct spapr_region *region)
 {
 	for (uint32_t i = 0; i < region->run_count; i++) {
-		spapr_frames_put(kernel, region->runs[i].addr);
+		spapr_frames_put(kernel, region->runs[i].addr, 1);
 		vfake_unpin(&region->runs[i].pin);
 	}
 	vfake_free(kernel, region->runs);

@@ -140,8 +140,10 @@ static int add_level(struct spapr_table *table, struct spapr_tree *tree, uint32_
 static void free_tree(struct spapr_table *table, struct spapr_tree *tree)
 {
 	for (uint32_t i = 0; i < tree->count; i++) {
-		for (uint64_t chunk = 0; chunk < chunks_of_level(table); chunk++)
-			free(tree->level[i][chunk]);
+		for (uint64_t chunk = 0; chunk < chunks_of_level(table); chunk++) {
+			if (tree->level[i][chunk]) /* there are many, and few are */
+				free(tree->level[i][chunk]);
+		}
 		vfake_free(table->kernel, tree->level[i]);
 	}
 	vfake_free(table->kernel, tree->level);
