@@ -64,6 +64,13 @@ static int fake_give(void *ctx, int fd, uint64_t *offset)
 	return vfake_dup(end->task, fd);
 }
 
+static int fake_give_event(void *ctx, int fd)
+{
+	const struct fake_link *end = ctx;
+
+	return vfake_dup(end->task, fd);
+}
+
 static void fake_drop(void *ctx, int fd)
 {
 	const struct fake_link *end = ctx;
@@ -87,6 +94,7 @@ static const struct vfake_peer_link fake_link = {
 	.take_memory = fake_take_memory,
 	.take_event = fake_take_event,
 	.give = fake_give,
+	.give_event = fake_give_event,
 	.twin = fake_twin,
 	.drop = fake_drop,
 	.hang_up = fake_hang_up,

@@ -6,7 +6,7 @@
  *   peer_stream.c   bytes and descriptors: messages from them, and messages as them
  *   peer_command.c  from a command to its handler and to the reply, by the table
  *   peer_version.c  VERSION; peer_json.c reads its JSON
- *   peer_device.c   information, regions, interrupts, reset
+ *   peer_device.c   information, regions, reset; peer_irq.c interrupts; peer_io.c ioeventfds
  *   peer_feature.c  features and the data of a migration
  *   peer_dma.c      maps; peer_far.c the memory behind those that have no descriptor
  *   peer_hostile.c  replies spoiled on purpose
@@ -34,6 +34,7 @@ enum {
 	PEER_LATE_TURNS = 16,	    /* VFAKE_HOSTILE_LATE */
 	PEER_MANY_FDS = 1000,	    /* VFAKE_HOSTILE_MANY_FDS */
 	PEER_SEND_FDS = 250,	    /* in one piece of a message */
+	PEER_AHEAD_BYTES = 8192,    /* that are read before it is known whether they are wanted */
 };
 
 /* ---- streams ---- */
@@ -63,8 +64,14 @@ struct peer_stream {
 	uint8_t *bytes; /* header and payload, NULL before */
 	uint64_t len;	/* of both */
 	uint64_t have;
-	int fds[VFIO_USER_MAX_MSG_FDS + 1]; /* one more tells that they were too many */
+	/* Those of the message that has the last byte that was read. One more tells that they were
+	 * too many. */
+	int fds[VFIO_USER_MAX_MSG_FDS + 1];
 	uint32_t fd_count;
+	/* bytes that were read and belong to no message yet: those from ahead_at to ahead_end */
+	uint32_t ahead_at;
+	uint32_t ahead_end;
+	uint8_t ahead[PEER_AHEAD_BYTES];
 	/* the messages that go out */
 	TAILQ_HEAD(, peer_out) outs;
 	uint64_t out_bytes;
@@ -75,7 +82,9 @@ void peer_stream_close(struct peer_stream *stream);
 /* Reads on. 1 when a message is whole, 0 when there is nothing more now, -errno: the stream ended
  * or cannot be understood (-EPROTO). @slow: one byte at most. */
 int peer_stream_read(struct peer_stream *stream, bool slow);
-/* Forgets the message; drops the descriptors that nobody took, which are not -1. */
+/* Of the whole message: how many of the stream's descriptors are its own. */
+uint32_t peer_stream_fds(const struct peer_stream *stream);
+/* Forgets the message; drops its descriptors that nobody took, which are not -1. */
 void peer_stream_next(struct peer_stream *stream);
 /* Sends what is due in turn @now. Whether any went; *ended when the stream has to. */
 bool peer_stream_write(struct peer_stream *stream, uint64_t now, bool *ended);
@@ -218,7 +227,8 @@ struct vfake_peer {
 	uint32_t num_irqs;
 	struct peer_region regions[PEER_MAX_REGIONS];
 	LIST_HEAD(, peer_irq) irqs;
-	int mig_fd; /* the stream of a migration; -1 */
+	int io_fds[VFAKE_PEER_IO_MAX]; /* eventfds of attr.io */
+	int mig_fd;		       /* the stream of a migration; -1 */
 	/* of the client */
 	struct peer_stream main;
 	struct peer_stream twin;
@@ -236,6 +246,8 @@ struct vfake_peer {
 long peer_ioctl(struct vfake_peer *peer, int fd, uint32_t number, void *arg);
 
 int peer_device_open(struct vfake_peer *peer, const char **error);
+/* Installs what GET_REGION_IO_FDS tells of. 0 or -errno. */
+int peer_io_open(struct vfake_peer *peer);
 /* The client's interrupts and the stream of its migration go. */
 void peer_device_forget(struct vfake_peer *peer);
 void peer_close_mig(struct vfake_peer *peer);

@@ -147,7 +147,7 @@ bool peer_command(struct vfake_peer *peer, struct peer_stream *stream)
 	call.in = stream->bytes + PEER_HEADER;
 	call.in_len = stream->len - PEER_HEADER;
 	call.fds = stream->fds;
-	call.fd_count = stream->fd_count;
+	call.fd_count = peer_stream_fds(stream);
 	peer->counts.commands++;
 	if (header.cmd < VFIO_USER_COMMANDS)
 		peer->counts.by_command[header.cmd]++;

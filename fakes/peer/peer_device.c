@@ -100,7 +100,8 @@ int peer_device_open(struct vfake_peer *peer, const char **error)
 		if (peer->regions[i].known)
 			share(peer, &peer->regions[i]);
 	}
-	return 0;
+	*error = "an io event is for a write that the device cannot take so";
+	return peer_io_open(peer);
 }
 
 /* ---- information ---- */
@@ -194,21 +195,6 @@ int peer_get_region_info(struct peer_call *call)
 	    (all.info.flags & VFIO_REGION_INFO_FLAG_MMAP))
 		add_sparse(&all);
 	return reply_region(call, &all.info, arg.argsz);
-}
-
-int peer_get_region_io_fds(struct peer_call *call)
-{
-	struct vfio_user_region_io_fds arg, *reply;
-
-	peer_take(call, &arg, sizeof(arg));
-	if (arg.flags || arg.count || arg.index >= call->peer->num_regions)
-		return -EINVAL;
-	reply = peer_reply(call, sizeof(*reply));
-	if (!reply)
-		return -ENOMEM;
-	reply->argsz = sizeof(*reply);
-	reply->index = arg.index;
-	return 0;
 }
 
 /* ---- regions ---- */

@@ -3,8 +3,11 @@
  * Messages from a stream of bytes and descriptors, and back.
  *
  * Bytes come and go in pieces of any size. A message's size is judged as soon as its header is
- * there, before memory is taken for it; descriptors belong to the message in whose bytes they came.
- * How many there are at one time is bounded: those of one message, one more.
+ * there, before memory is taken for it. Between two messages as much is read as there is, so that a
+ * short one costs one call; the rest of one that has begun is read as far as it goes.
+ *
+ * A read ends with the bytes that descriptors came with, so those belong to the message that has
+ * its last byte. How many there are at one time is bounded: those of one message, one more.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,17 +24,33 @@ void peer_stream_open(struct peer_stream *stream, const struct vfake_peer_link *
 	TAILQ_INIT(&stream->outs);
 }
 
-void peer_stream_next(struct peer_stream *stream)
+static void drop_fds(struct peer_stream *stream)
 {
 	for (uint32_t i = 0; i < stream->fd_count; i++) {
 		if (stream->fds[i] >= 0)
 			stream->link.drop(stream->link.ctx, stream->fds[i]);
 	}
 	stream->fd_count = 0;
+}
+
+uint32_t peer_stream_fds(const struct peer_stream *stream)
+{
+	return stream->ahead_at == stream->ahead_end ? stream->fd_count : 0;
+}
+
+static void free_message(struct peer_stream *stream)
+{
 	free(stream->bytes);
 	stream->bytes = NULL;
 	stream->have = 0;
 	stream->len = 0;
+}
+
+void peer_stream_next(struct peer_stream *stream)
+{
+	if (stream->ahead_at == stream->ahead_end)
+		drop_fds(stream);
+	free_message(stream);
 }
 
 void peer_stream_close(struct peer_stream *stream)
@@ -40,7 +59,8 @@ void peer_stream_close(struct peer_stream *stream)
 
 	if (!stream->open)
 		return;
-	peer_stream_next(stream);
+	drop_fds(stream);
+	free_message(stream);
 	while ((out = TAILQ_FIRST(&stream->outs))) {
 		TAILQ_REMOVE(&stream->outs, out, entry);
 		peer_out_free(stream, out);
@@ -77,8 +97,31 @@ static long receive(struct peer_stream *stream, uint8_t *to, uint64_t len)
 	if (got < 0)
 		return got;
 	stream->fd_count += room;
-	stream->have += (uint64_t)got;
 	return got ? got : -ECONNRESET;
+}
+
+/* Bytes for the message: of those read ahead, or by a recv(). As many, 0 or -errno likewise. */
+static long get_bytes(struct peer_stream *stream, uint8_t *to, uint64_t len, bool slow)
+{
+	uint64_t there;
+
+	if (stream->ahead_at == stream->ahead_end) {
+		long got;
+
+		if (stream->have)
+			return receive(stream, to, slow ? 1 : len);
+		stream->ahead_at = stream->ahead_end = 0;
+		got = receive(stream, stream->ahead, slow ? 1 : sizeof(stream->ahead));
+		if (got <= 0)
+			return got;
+		stream->ahead_end = (uint32_t)got;
+	}
+	there = stream->ahead_end - stream->ahead_at;
+	if (len > there)
+		len = there;
+	memcpy(to, stream->ahead + stream->ahead_at, len);
+	stream->ahead_at += (uint32_t)len;
+	return (long)len;
 }
 
 int peer_stream_read(struct peer_stream *stream, bool slow)
@@ -91,9 +134,10 @@ int peer_stream_read(struct peer_stream *stream, bool slow)
 
 		if (stream->have == end)
 			return 1;
-		got = receive(stream, to + stream->have, slow ? 1 : end - stream->have);
+		got = get_bytes(stream, to + stream->have, end - stream->have, slow);
 		if (got < 0)
 			return (int)got;
+		stream->have += (uint64_t)got;
 		if (stream->have == PEER_HEADER && !stream->bytes) {
 			int ret = begin_message(stream);
 

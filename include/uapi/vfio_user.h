@@ -166,6 +166,8 @@ struct vfio_user_io_fd {
 #define VFIO_USER_IO_FD_TYPE_IOEVENTFD	0U /* KVM_IOEVENTFD */
 #define VFIO_USER_IO_FD_TYPE_IOREGIONFD 1U /* never came into Linux */
 	uint32_t flags;			   /**< KVM_IOEVENTFD_FLAG_* */
+#define VFIO_USER_IO_FD_DATAMATCH 1U /* only writes of `datamatch`: KVM_IOEVENTFD_FLAG_DATAMATCH   \
+				      */
 	uint32_t padding;
 	UAPI_U64 datamatch; /**< value to match; or what comes back with each access */
 };

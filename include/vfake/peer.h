@@ -76,6 +76,16 @@ struct vfake_hostile {
 	bool once;	  /**< then one is spoiled, else all from there on */
 };
 
+/** A write that a client may make by signalling an eventfd, which GET_REGION_IO_FDS gives it. */
+struct vfake_peer_io {
+	uint32_t region;     /**< index of a BAR */
+	uint32_t size_bytes; /**< of the write: 1, 2 or 4 */
+	uint64_t offset;     /**< in the region */
+	uint64_t value;	     /**< that is written */
+};
+
+enum { VFAKE_PEER_IO_MAX = 16 };
+
 /** What a peer is. All zero but for the device is a well-behaved one with defaults. */
 struct vfake_peer_attr {
 	const char *device; /**< name of the device that it serves */
@@ -95,7 +105,9 @@ struct vfake_peer_attr {
 	 * descriptor, which is then not used.
 	 */
 	uint64_t far_below;
-	uint32_t delay_turns;	 /**< a reply goes out so many turns after its command */
+	uint32_t delay_turns; /**< a reply goes out so many turns after its command */
+	uint32_t io_count;    /**< of io; 0: no eventfds for writes */
+	struct vfake_peer_io io[VFAKE_PEER_IO_MAX];
 	uint32_t ticks_per_turn; /**< of the whole kernel's devices: vfake_tick() */
 	struct vfake_hostile hostile;
 };
@@ -108,7 +120,7 @@ struct vfake_peer_attr {
  * @error:  gets a static text when there is one
  *
  * Returns the peer, or NULL: there is no such device, it is in use or cannot be bound to an
- * iommufd, the path is taken, or memory is short.
+ * iommufd, it cannot take an io event, the path is taken, or memory is short.
  */
 struct vfake_peer *vfake_peer_new(struct vfake_kernel *kernel, const struct vfake_peer_attr *attr,
 				  const char **error);
@@ -146,6 +158,8 @@ struct vfake_peer_link {
 	int (*take_event)(void *ctx, int fd, bool heard);
 	/** A descriptor for the client of a file of the peer's task; *offset as above. -errno. */
 	int (*give)(void *ctx, int fd, uint64_t *offset);
+	/** Likewise of an eventfd that the client will signal, each time the same one. -errno. */
+	int (*give_event)(void *ctx, int fd);
 	/**
 	 * A second stream to the client for the peer's own commands: *fd becomes the client's end.
 	 * The new link's functions are the same. NULL: there is none. 0 or -errno.
