@@ -104,8 +104,7 @@ static void undo_discard(struct vfio_container *container)
 	const struct vfio_vmm *vmm = &container->vfio->vmm;
 
 	/* What would not go alone must not be mapped any more when it may be discarded. */
-	if (container->ops->unmap_rest)
-		container->ops->unmap_rest(container);
+	container->ops->unmap_rest(container);
 	container->mapping_count = 0;
 	if (container->discard_forbidden)
 		vmm->forbid_discard(vmm->ctx, false);
@@ -581,8 +580,6 @@ void vfio_container_info(const struct vfio_container *container, struct vfio_con
 		.mappings = container->mapping_count,
 		.dirty_tracking = container->dirty_supported,
 	};
-	for (uint32_t i = 0; i < container->range_count; i++) {
-		info->ranges[i].start = container->ranges[i].start;
-		info->ranges[i].last = container->ranges[i].last;
-	}
+	_Static_assert(sizeof(info->ranges) == sizeof(container->ranges), "16 pairs of numbers");
+	memcpy(info->ranges, container->ranges, sizeof(info->ranges));
 }

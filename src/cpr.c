@@ -152,7 +152,6 @@ static void unblock(struct vfio *vfio, struct vfio_cpr_blocker *blocker)
 
 	if (blocker->told && vmm->unblock_migration)
 		vmm->unblock_migration(vmm->ctx, blocker->id);
-	blocker->told = false;
 }
 
 /* Both, or none. */
@@ -213,7 +212,7 @@ static void write_container(const void *owner, struct vfio_cpr_out *out)
 	const struct vfio_device *device;
 
 	vfio_cpr_count_maps(container, &record.maps, &record.maps_crc);
-	if (container->ops->cpr && container->ops->cpr->describe)
+	if (container->ops->cpr)
 		container->ops->cpr->describe(container, &record);
 	vfio_cpr_write_container(out, &record);
 	TAILQ_FOREACH(device, &container->vfio->devices, entry)
@@ -232,8 +231,7 @@ static const char *container_lacks(struct vfio_container *container)
 	const struct vfio_cpr_ops *ops = container->ops->cpr;
 
 	if (!ops)
-		return container->ops->cpr_reason ? container->ops->cpr_reason
-						  : "its backend cannot hand devices over";
+		return container->ops->cpr_reason;
 	return ops->lacks ? ops->lacks(container) : NULL;
 }
 
@@ -330,6 +328,7 @@ static const char *shared_lacks(struct vfio *vfio, const struct vfio_cpr_shared 
 	return "the kernel has no IOMMU_IOAS_CHANGE_PROCESS";
 }
 
+/* Counted at once: where it fails nobody else has come to it yet, and all of it goes. */
 bool vfio_cpr_shared_up(struct vfio_device *device, struct vfio_error *error)
 {
 	const struct vfio_cpr_iommufd_record *record = vfio_cpr_iommufd_of(device);
@@ -346,10 +345,8 @@ bool vfio_cpr_shared_up(struct vfio_device *device, struct vfio_error *error)
 	snprintf(shared->section.name, sizeof(shared->section.name), "%s/iommufd/%u",
 		 vfio->cpr.name, shared->id);
 	snprintf(what, sizeof(what), "iommufd %u", shared->id);
-	if (!enlist(&shared->section, &shared->blocker, what, error)) {
-		shared->users = 0;
+	if (!enlist(&shared->section, &shared->blocker, what, error))
 		return false;
-	}
 	TAILQ_INSERT_TAIL(&vfio->cpr.shared, shared, entry);
 	return true;
 }
@@ -363,6 +360,7 @@ void vfio_cpr_shared_down(struct vfio_device *device)
 	TAILQ_REMOVE(&device->vfio->cpr.shared, shared, entry);
 	section_unregister(&shared->section);
 	unblock(device->vfio, &shared->blocker);
+	vfio_cpr_forget_iommufd(device->vfio, shared->id);
 }
 
 /* ---- devices ---- */

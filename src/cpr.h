@@ -98,6 +98,11 @@ void vfio_cpr_write_header(uint8_t *state, size_t size, uint32_t mode, uint32_t 
 struct vfio_cpr_state *vfio_cpr_read(struct vfio *vfio, const void *state, size_t size,
 				     struct vfio_error *error);
 void vfio_cpr_state_free(struct vfio *vfio, struct vfio_cpr_state *state); /* NULL is allowed */
+/* A record of the first @count ones; NULL: there is none with this id. */
+const struct vfio_cpr_iommufd_record *vfio_cpr_find_iommufd(const struct vfio_cpr_state *state,
+							    uint32_t id, uint32_t count);
+const struct vfio_cpr_container_record *vfio_cpr_find_container(const struct vfio_cpr_state *state,
+								uint32_t id, uint32_t count);
 
 /* ---- what is registered: cpr.c ---- */
 
@@ -133,7 +138,6 @@ struct vfio_cpr_shared {
 struct vfio_cpr_member {
 	uint32_t id;
 	const struct vfio_cpr_container_record *record; /* while it is being taken over */
-	bool suspended;
 	struct vfio_cpr_section section;
 	struct vfio_cpr_blocker blocker;
 };
@@ -144,7 +148,7 @@ struct vfio_cpr_passenger {
 	struct vfio_cpr_blocker blocker;
 };
 
-/* What a backend does for it. Functions may be NULL: nothing to do. */
+/* What a backend does for it. Functions but describe() may be NULL: nothing to do. */
 struct vfio_cpr_ops {
 	/* Why the container cannot be handed over, or NULL. */
 	const char *(*lacks)(struct vfio_container *container);
@@ -227,10 +231,12 @@ const struct vfio_cpr_container_record *vfio_cpr_container_of(const struct vfio_
 /* The record of its iommufd. NULL when nothing is being taken over. */
 const struct vfio_cpr_iommufd_record *vfio_cpr_iommufd_of(const struct vfio_device *device);
 /* A descriptor that was kept: -errno with the error. */
-int vfio_cpr_take(struct vfio *vfio, uint32_t id, struct vfio_error *error, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+int vfio_cpr_take(struct vfio *vfio, const char *what, const char *name, uint32_t id,
+		  struct vfio_error *error);
 /* Notes what vfio_cpr_settle() is to destroy. */
 bool vfio_cpr_note_orphans(struct vfio *vfio, struct vfio_error *error);
+/* An iommufd goes, and all that it had; another one may get its number. */
+void vfio_cpr_forget_iommufd(struct vfio *vfio, uint32_t iommufd);
 /* A map that the old process made. 0 or -errno. */
 int vfio_cpr_take_map(struct vfio_container *container, const struct vfio_map *map);
 

@@ -6,7 +6,6 @@
  * the kernel, the kernel knows; what it would map is mapped and gets this process's address. The
  * records of the state stand for the answers that the kernel gave to the old process.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,7 +61,7 @@ bool vfio_cpr_board(struct vfio_device *device, struct vfio_error *error)
 		return vfio_fail(error, -EBUSY, "the stack has been handed over");
 	if (device->vfio->cpr.phase != VFIO_CPR_TAKING)
 		return true;
-	for (uint32_t i = 0; i < state->device_count && !device->cpr.record; i++) {
+	for (uint32_t i = 0; i < state->device_count; i++) {
 		if (!strcmp(state->devices[i].name, device->options.name))
 			device->cpr.record = &state->devices[i];
 	}
@@ -76,11 +75,9 @@ const struct vfio_cpr_container_record *vfio_cpr_container_of(const struct vfio_
 {
 	const struct vfio_cpr_state *state = device->vfio->cpr.state;
 
-	for (uint32_t i = 0; device->cpr.record && i < state->container_count; i++) {
-		if (state->containers[i].id == device->cpr.record->container)
-			return &state->containers[i];
-	}
-	return NULL;
+	return device->cpr.record ? vfio_cpr_find_container(state, device->cpr.record->container,
+							    state->container_count)
+				  : NULL;
 }
 
 const struct vfio_cpr_iommufd_record *vfio_cpr_iommufd_of(const struct vfio_device *device)
@@ -88,11 +85,8 @@ const struct vfio_cpr_iommufd_record *vfio_cpr_iommufd_of(const struct vfio_devi
 	const struct vfio_cpr_container_record *container = vfio_cpr_container_of(device);
 	const struct vfio_cpr_state *state = device->vfio->cpr.state;
 
-	for (uint32_t i = 0; container && i < state->iommufd_count; i++) {
-		if (state->iommufds[i].id == container->iommufd)
-			return &state->iommufds[i];
-	}
-	return NULL;
+	return container ? vfio_cpr_find_iommufd(state, container->iommufd, state->iommufd_count)
+			 : NULL;
 }
 
 bool vfio_cpr_fits(const struct vfio_container *container, const struct vfio_device *device)
@@ -125,18 +119,13 @@ bool vfio_cpr_new_container(struct vfio_container *container, const struct vfio_
 
 /* ---- what is taken ---- */
 
-int vfio_cpr_take(struct vfio *vfio, uint32_t id, struct vfio_error *error, const char *format, ...)
+int vfio_cpr_take(struct vfio *vfio, const char *what, const char *name, uint32_t id,
+		  struct vfio_error *error)
 {
 	char text[sizeof(vfio->cpr.name) + 16 + VFIO_CPR_NAME_MAX];
-	size_t used;
-	va_list args;
 	int fd;
 
-	snprintf(text, sizeof(text), "%s/", vfio->cpr.name);
-	used = strlen(text);
-	va_start(args, format);
-	vsnprintf(text + used, sizeof(text) - used, format, args);
-	va_end(args);
+	snprintf(text, sizeof(text), "%s/%s%s", vfio->cpr.name, what, name);
 	fd = vfio->cpr.fds.take ? vfio->cpr.fds.take(vfio->cpr.fds.ctx, text, id) : -ENOENT;
 	if (fd < 0)
 		vfio_fail(error, fd, "descriptor %.128s %u", text, id);
@@ -147,7 +136,10 @@ int vfio_cpr_take_map(struct vfio_container *container, const struct vfio_map *m
 {
 	const struct vfio_cpr_ops *ops = container->ops->cpr;
 
-	return ops->resume ? ops->resume(container, map) : 0;
+	if (ops->resume)
+		return ops->resume(container, map);
+	/* What an iommufd hands over is files. Of anything else it could map nothing: a BAR. */
+	return map->fd < 0 ? -EFAULT : 0;
 }
 
 /* ---- the end of it ---- */

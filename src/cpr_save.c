@@ -32,7 +32,7 @@ static bool check_memory(const struct vfio_container *container, struct vfio_err
 {
 	const struct vfio_listener *listener = container->listener;
 
-	for (size_t i = 0; listener && i < listener->mapping_count; i++) {
+	for (size_t i = 0; i < listener->mapping_count; i++) {
 		if (!listener->mappings[i].anonymous)
 			continue;
 		vfio_fail(error, -EINVAL, "container %u: there is no file behind 0x%llx",
@@ -43,6 +43,7 @@ static bool check_memory(const struct vfio_container *container, struct vfio_err
 	return true;
 }
 
+/* Where nothing is blocked there is a listener. */
 static bool check_container(const struct vfio_container *container, struct vfio_error *error)
 {
 	const struct vfio_listener *listener = container->listener;
@@ -52,7 +53,7 @@ static bool check_container(const struct vfio_container *container, struct vfio_
 		return false;
 	if (container->error)
 		return vfio_fail(error, -EBUSY, "container %u is broken", id);
-	if (container->dirty_active || (listener && listener->logging))
+	if (listener->logging)
 		return vfio_fail(error, -EBUSY, "container %u tracks dirty pages", id);
 	return check_memory(container, error);
 }
@@ -65,7 +66,7 @@ static bool check_device(const struct vfio_device *device, struct vfio_error *er
 		vfio_error_hint(error, "%s", device->cpr.blocker.reason);
 		return false;
 	}
-	if (device->data_fd >= 0 || device->logging)
+	if (device->data_fd >= 0)
 		return vfio_fail(error, -EBUSY, "device %s is being migrated",
 				 device->options.name);
 	return true;
@@ -95,6 +96,21 @@ static bool check_all(struct vfio *vfio, struct vfio_error *error)
 	{
 		if (!check_device(device, error))
 			return false;
+	}
+	return true;
+}
+
+/* A name that was cut would be another device's. */
+static bool check_names(const struct vfio *vfio, struct vfio_error *error)
+{
+	const struct vfio_device *device;
+
+	TAILQ_FOREACH(device, &vfio->devices, entry)
+	{
+		if (strlen(device->options.name) > VFIO_CPR_NAME_MAX)
+			return vfio_fail(error, -ENOTSUP,
+					 "device %.64s: its name is too long for a saved state",
+					 device->options.name);
 	}
 	return true;
 }
@@ -237,7 +253,7 @@ static int suspend_container(struct vfio_container *container)
 	struct vfio_listener *listener = container->listener;
 	int ret;
 
-	if (!ops->suspend || !listener || !listener->mapping_count)
+	if (!ops->suspend || !listener->mapping_count)
 		return 0;
 	/* Also when it says that it failed: it may have done it, and an address can be set twice.
 	 */
@@ -263,7 +279,7 @@ static int resume_container(struct vfio_container *container)
 					.readonly = mapping->readonly };
 		int ret = mapping->suspended ? container->ops->cpr->resume(container, &map) : 0;
 
-		mapping->suspended = mapping->suspended && ret;
+		mapping->suspended = ret != 0;
 		if (!first)
 			first = ret;
 	}
@@ -332,7 +348,7 @@ static bool check_call(struct vfio *vfio, enum vfio_migration_mode mode, bool su
 	if (mode != VFIO_MODE_CPR_REBOOT)
 		return check_all(vfio, error);
 	if (suspended)
-		return true;
+		return check_names(vfio, error);
 	vfio_fail(error, -EBUSY, "the guest runs");
 	vfio_error_hint(error, "cpr-reboot ends all DMA: suspend the guest first");
 	return false;

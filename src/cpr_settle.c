@@ -43,13 +43,10 @@ static bool has_container(const struct vfio *vfio, uint32_t id)
 static uint32_t iommufd_of(const struct vfio *vfio, uint32_t container)
 {
 	const struct vfio_cpr_state *state = vfio->cpr.state;
+	const struct vfio_cpr_container_record *record =
+		vfio_cpr_find_container(state, container, state->container_count);
 
-	for (uint32_t i = 0; i < state->container_count; i++) {
-		if (state->containers[i].id == container &&
-		    find_shared(vfio, state->containers[i].iommufd))
-			return state->containers[i].iommufd;
-	}
-	return 0;
+	return find_shared(vfio, record->iommufd) ? record->iommufd : 0;
 }
 
 static bool uses(const struct vfio *vfio, uint32_t iommufd, uint32_t hwpt)
@@ -75,13 +72,19 @@ static void note(struct vfio_cpr *cpr, uint32_t iommufd, uint32_t object)
 	cpr->orphans[cpr->orphan_count++] = (struct vfio_cpr_orphan){ iommufd, object };
 }
 
+static void forget_orphans(struct vfio *vfio)
+{
+	vfio_release(vfio, vfio->cpr.orphans);
+	vfio->cpr.orphans = NULL;
+	vfio->cpr.orphan_count = 0;
+}
+
 bool vfio_cpr_note_orphans(struct vfio *vfio, struct vfio_error *error)
 {
 	const struct vfio_cpr_state *state = vfio->cpr.state;
 	size_t most = (size_t)state->device_count + state->container_count + 1;
 
-	vfio_release(vfio, vfio->cpr.orphans);
-	vfio->cpr.orphan_count = 0;
+	forget_orphans(vfio);
 	vfio->cpr.orphans = vfio_alloc(vfio, most * sizeof(*vfio->cpr.orphans));
 	if (!vfio->cpr.orphans)
 		return vfio_fail(error, -ENOMEM, "cannot finish the live update");
@@ -99,7 +102,21 @@ bool vfio_cpr_note_orphans(struct vfio *vfio, struct vfio_error *error)
 		if (iommufd && !has_container(vfio, state->containers[i].id))
 			note(&vfio->cpr, iommufd, state->containers[i].ioas);
 	}
+	if (!vfio->cpr.orphan_count)
+		forget_orphans(vfio);
 	return true;
+}
+
+void vfio_cpr_forget_iommufd(struct vfio *vfio, uint32_t iommufd)
+{
+	struct vfio_cpr *cpr = &vfio->cpr;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < cpr->orphan_count; i++) {
+		if (cpr->orphans[i].iommufd != iommufd)
+			cpr->orphans[kept++] = cpr->orphans[i];
+	}
+	cpr->orphan_count = kept;
 }
 
 bool vfio_cpr_settle(struct vfio *vfio, struct vfio_error *error)
@@ -111,15 +128,13 @@ bool vfio_cpr_settle(struct vfio *vfio, struct vfio_error *error)
 	for (uint32_t i = 0; i < cpr->orphan_count; i++) {
 		const struct vfio_cpr_shared *shared = find_shared(vfio, cpr->orphans[i].iommufd);
 		struct iommu_destroy arg = { .size = sizeof(arg), .id = cpr->orphans[i].object };
-		long ret = shared ? vfio_ioctl(vfio, shared->fd, IOMMU_DESTROY, &arg) : 0;
+		long ret = vfio_ioctl(vfio, shared->fd, IOMMU_DESTROY, &arg);
 
 		if (ret && ret != -ENOENT)
 			return vfio_fail(error, (int)ret,
 					 "iommufd %u: what devices had that were not attached",
 					 shared->id);
 	}
-	vfio_release(vfio, cpr->orphans);
-	cpr->orphans = NULL;
-	cpr->orphan_count = 0;
+	forget_orphans(vfio);
 	return true;
 }

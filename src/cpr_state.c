@@ -217,7 +217,7 @@ static bool read_iommufd(const struct walk *walk, const uint8_t *body)
 		&walk->state->iommufds[walk->state->iommufd_count++];
 
 	record->id = get32(body);
-	record->borrowed = get32(body + 4) & BORROWED;
+	record->borrowed = get32(body + 4) != 0;
 	return record->id && !(get32(body + 4) & ~(uint32_t)BORROWED);
 }
 
@@ -233,17 +233,17 @@ static bool read_container(const struct walk *walk, const uint8_t *body)
 		.ioas = get32(body + 12),
 		.type = get32(body + 16),
 		.max_mappings = get32(body + 20),
-		.dirty_supported = get32(body + 24) & TRACKS,
+		.dirty_supported = get32(body + 24) != 0,
 		.maps_crc = get32(body + 28),
 		.maps = get64(body + 32),
 	};
 	return record->id && !(get32(body + 24) & ~(uint32_t)TRACKS);
 }
 
+/* Behind what is copied there are zeroes. */
 static bool read_text(char *to, const uint8_t *from, size_t size)
 {
 	memcpy(to, from, size);
-	to[size] = 0;
 	return strlen(to) == size;
 }
 
@@ -310,17 +310,18 @@ static bool read_records(struct walk *walk, uint32_t count)
 
 /* ---- whether it makes sense ---- */
 
-static bool has_iommufd(const struct vfio_cpr_state *state, uint32_t id, uint32_t count)
+const struct vfio_cpr_iommufd_record *vfio_cpr_find_iommufd(const struct vfio_cpr_state *state,
+							    uint32_t id, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (state->iommufds[i].id == id)
-			return true;
+			return &state->iommufds[i];
 	}
-	return false;
+	return NULL;
 }
 
-static const struct vfio_cpr_container_record *find_container(const struct vfio_cpr_state *state,
-							      uint32_t id, uint32_t count)
+const struct vfio_cpr_container_record *vfio_cpr_find_container(const struct vfio_cpr_state *state,
+								uint32_t id, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (state->containers[i].id == id)
@@ -333,11 +334,11 @@ static bool container_is_sound(const struct vfio_cpr_state *state, uint32_t inde
 {
 	const struct vfio_cpr_container_record *record = &state->containers[index];
 
-	if (find_container(state, record->id, index))
+	if (vfio_cpr_find_container(state, record->id, index))
 		return false;
 	if (record->backend == VFIO_BACKEND_IOMMUFD)
-		return has_iommufd(state, record->iommufd, state->iommufd_count) && record->ioas &&
-		       !record->type;
+		return vfio_cpr_find_iommufd(state, record->iommufd, state->iommufd_count) &&
+		       record->ioas && !record->type;
 	return record->backend == VFIO_BACKEND_LEGACY && !record->iommufd && !record->ioas &&
 	       record->type;
 }
@@ -353,7 +354,7 @@ static bool device_is_sound(const struct vfio_cpr_state *state, uint32_t index)
 	}
 	if (state->mode == VFIO_MODE_CPR_REBOOT)
 		return !record->container;
-	container = find_container(state, record->container, state->container_count);
+	container = vfio_cpr_find_container(state, record->container, state->container_count);
 	return container &&
 	       (container->backend == VFIO_BACKEND_IOMMUFD ? !*record->group : *record->group != 0);
 }
@@ -363,7 +364,7 @@ static bool is_sound(const struct vfio_cpr_state *state)
 	if (state->mode == VFIO_MODE_CPR_REBOOT && (state->iommufd_count || state->container_count))
 		return false;
 	for (uint32_t i = 0; i < state->iommufd_count; i++) {
-		if (has_iommufd(state, state->iommufds[i].id, i))
+		if (vfio_cpr_find_iommufd(state, state->iommufds[i].id, i))
 			return false;
 	}
 	for (uint32_t i = 0; i < state->container_count; i++) {

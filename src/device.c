@@ -134,8 +134,7 @@ static int read_region(const struct vfio_region_info *info, struct vfio_region *
 	}
 	if (!(info->flags & VFIO_REGION_INFO_FLAG_CAPS))
 		return 0;
-	while (!ret && (header = vfio_next_cap(info, info->argsz, info->cap_offset, &offset,
-					       sizeof(*header))))
+	while (!ret && (header = vfio_next_cap(info, info->argsz, info->cap_offset, &offset)))
 		ret = read_region_cap(header, info->argsz - offset, region);
 	return ret;
 }
@@ -216,8 +215,7 @@ static bool moved(struct vfio_device *device, uint32_t index, long done, size_t 
 {
 	if (done == (long)len)
 		return true;
-	return vfio_fail(error, done < 0 ? (int)done : -EIO, "%s: region %u", device->options.name,
-			 index);
+	return vfio_fail(error, (int)done, "%s: region %u", device->options.name, index);
 }
 
 bool vfio_device_read(struct vfio_device *device, uint32_t region, uint64_t offset, void *bytes,

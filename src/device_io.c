@@ -78,15 +78,15 @@ static int fd_feature(struct vfio_device *device, uint32_t flags, void *payload,
 	} arg = { .head = { .argsz = (uint32_t)(sizeof(struct vfio_device_feature) + size),
 			    .flags = flags } };
 	uint8_t *data = arg.bytes + sizeof(struct vfio_device_feature);
-	long ret;
+	int ret;
 
 	if (size)
 		memcpy(data, payload, size);
-	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_FEATURE, &arg);
+	ret = (int)vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_FEATURE, &arg);
 	/* The state comes back from a failed change of state as well. */
 	if (size)
 		memcpy(payload, data, size);
-	return ret < 0 ? (int)ret : 0;
+	return ret;
 }
 
 static int fd_log_start(struct vfio_device *device, const struct vfio_range *ranges, uint32_t count,

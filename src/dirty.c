@@ -21,17 +21,18 @@ enum {
 static bool all_devices_log(const struct vfio_container *container)
 {
 	const struct vfio_device *device;
-	uint32_t found = 0;
+	bool found = false;
 
+	/* A container that comes up has its first device, but not in the list yet. */
 	TAILQ_FOREACH(device, &container->vfio->devices, entry)
 	{
 		if (device->container != container)
 			continue;
 		if (!device->migration.dma_logging)
 			return false;
-		found++;
+		found = true;
 	}
-	return found && found == container->device_count;
+	return found;
 }
 
 static void stop_devices(struct vfio_container *container)
@@ -90,11 +91,6 @@ static int start_devices(struct vfio_listener *listener)
 	return ret;
 }
 
-bool vfio_dirty_unlogged(const struct vfio_listener *listener)
-{
-	return listener->logging && listener->logging_devices;
-}
-
 bool vfio_dirty_start(struct vfio_listener *listener, struct vfio_error *error)
 {
 	struct vfio_container *container = listener->container;
@@ -128,20 +124,37 @@ void vfio_dirty_stop(struct vfio_listener *listener)
 
 /* ---- what they say ---- */
 
-/* Notes the bits of a map's bitmap. */
+/* The number of a map's last page. */
+static uint64_t last_page(const struct vfio_mapping *mapping, uint64_t pgsize)
+{
+	return (mapping->last - mapping->iova) / pgsize;
+}
+
+/* A clean bitmap for a map, just as large as it needs; without one when memory is short. */
+static struct vfio_dirty new_bitmap(struct vfio_container *container,
+				    const struct vfio_mapping *mapping)
+{
+	uint64_t pgsize = vfio_container_pgsize(container);
+	uint64_t bytes = (last_page(mapping, pgsize) / 64 + 1) * sizeof(uint64_t);
+
+	return (struct vfio_dirty){ .bitmap = vfio_alloc(container->vfio, bytes),
+				    .bitmap_bytes = bytes,
+				    .pgsize = pgsize };
+}
+
+/* Notes the bits of a map's bitmap. Those behind its last page say nothing. */
 static void note(const struct vfio_mapping *mapping, const struct vfio_dirty *dirty)
 {
-	uint64_t pages = (mapping->last - mapping->iova + 1) / dirty->pgsize;
+	uint64_t last = last_page(mapping, dirty->pgsize);
 
-	for (uint64_t i = 0; i < pages; i++) {
-		uint64_t at = mapping->gpa + i * dirty->pgsize;
+	for (uint64_t word = 0; word <= last / 64; word++) {
+		for (uint64_t bits = dirty->bitmap[word]; bits; bits &= bits - 1) {
+			uint64_t page = word * 64 + (uint64_t)__builtin_ctzll(bits);
+			uint64_t at = mapping->gpa + page * dirty->pgsize;
 
-		if (!(i % 64) && !dirty->bitmap[i / 64]) {
-			i += 63;
-			continue;
+			if (page <= last)
+				vfio_memory_set_dirty(mapping->memory, at, at + dirty->pgsize - 1);
 		}
-		if (dirty->bitmap[i / 64] >> (i % 64) & 1)
-			vfio_memory_set_dirty(mapping->memory, at, at + dirty->pgsize - 1);
 	}
 }
 
@@ -217,15 +230,10 @@ void vfio_dirty_device_leaves(struct vfio_container *container)
 		assume_dirty(&listener->mappings[i]);
 }
 
-/*
- * type1 reports whole maps only, so a map is asked for at once; the bitmap is as large as that
- * needs.
- */
+/* type1 reports whole maps only, so a map is asked for at once. */
 static int sync_mapping(struct vfio_listener *listener, const struct vfio_mapping *mapping)
 {
-	struct vfio *vfio = listener->container->vfio;
-	uint64_t size = mapping->last - mapping->iova + 1;
-	struct vfio_dirty dirty = { .pgsize = vfio_container_pgsize(listener->container) };
+	struct vfio_dirty dirty;
 	int ret;
 
 	if (mapping->readonly)
@@ -234,12 +242,11 @@ static int sync_mapping(struct vfio_listener *listener, const struct vfio_mappin
 		assume_dirty(mapping);
 		return 0;
 	}
-	dirty.bitmap_bytes = (size / dirty.pgsize + 63) / 64 * 8;
-	dirty.bitmap = vfio_alloc(vfio, dirty.bitmap_bytes);
+	dirty = new_bitmap(listener->container, mapping);
 	if (!dirty.bitmap)
 		return -ENOMEM;
 	ret = read_mapping(listener, mapping, &dirty);
-	vfio_release(vfio, dirty.bitmap);
+	vfio_release(listener->container->vfio, dirty.bitmap);
 	return ret;
 }
 
@@ -261,18 +268,15 @@ static int unmap_with_bitmap(struct vfio_listener *listener, const struct vfio_m
 {
 	struct vfio_container *container = listener->container;
 	uint64_t size = mapping->last - mapping->iova + 1;
-	struct vfio_dirty dirty = { .pgsize = vfio_container_pgsize(container) };
-	int ret = -ENOMEM;
+	struct vfio_dirty dirty = new_bitmap(container, mapping);
+	bool told = false;
 
-	dirty.bitmap_bytes = (size / dirty.pgsize + 63) / 64 * 8;
-	dirty.bitmap = vfio_alloc(container->vfio, dirty.bitmap_bytes);
 	if (dirty.bitmap) {
-		ret = vfio_container_unmap(container, mapping->iova, size, &dirty);
-		if (!ret)
-			note(mapping, &dirty);
+		told = !vfio_container_unmap(container, mapping->iova, size, &dirty);
+		note(mapping, &dirty);
 		vfio_release(container->vfio, dirty.bitmap);
 	}
-	if (!ret)
+	if (told)
 		return 0;
 	/* It goes all the same; what cannot be known counts as written. */
 	assume_dirty(mapping);
@@ -284,10 +288,10 @@ int vfio_dirty_unmap(struct vfio_listener *listener, const struct vfio_mapping *
 	struct vfio_container *container = listener->container;
 	uint64_t size = mapping->last - mapping->iova + 1;
 
-	if (!listener->logging || listener->stopping || mapping->readonly)
+	if (!listener->logging || mapping->readonly)
 		return vfio_container_unmap(container, mapping->iova, size, NULL);
-	if (container->dirty_active || (container->unmap_tells && listener->logging_devices &&
-					somebody_tracks(listener, mapping)))
+	if (container->dirty_active ||
+	    (container->unmap_tells && somebody_tracks(listener, mapping)))
 		return unmap_with_bitmap(listener, mapping);
 	if (sync_mapping(listener, mapping))
 		assume_dirty(mapping);

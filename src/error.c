@@ -16,47 +16,48 @@ struct errno_text {
 
 /* The errnos that VFIO and iommufd give. libc's strerror() would depend on the locale. */
 static const struct errno_text texts[] = {
-	{ EACCES, "permission denied" },
-	{ EAGAIN, "try again" },
-	{ EBADF, "bad file descriptor" },
-	{ EBADFD, "wrong kind of file" },
-	{ EBUSY, "in use" },
-	{ E2BIG, "too large" },
-	{ ECONNREFUSED, "nobody listens there" },
-	{ EEXIST, "exists already" },
-	{ EFAULT, "bad address" },
-	{ EINVAL, "invalid argument" },
-	{ EIO, "input/output error" },
-	{ EMFILE, "too many open files" },
-	{ EMSGSIZE, "message too long" },
-	{ ENODEV, "no such device" },
-	{ ENOENT, "does not exist" },
-	{ ENOMEM, "out of memory" },
-	{ ENOSPC, "no space left" },
-	{ ENOTSUP, "not supported" },
-	{ ENOTTY, "the kernel does not know this request" },
-	{ ENXIO, "no such device or address" },
-	{ EPIPE, "the server is gone" },
-	{ EPROTO, "the server does not keep to the protocol" },
-	{ EOVERFLOW, "value too large" },
-	{ EPERM, "operation not permitted" },
-	{ ERANGE, "out of range" },
-	{ ESRCH, "no such process" },
-	{ ETIMEDOUT, "no answer in time" },
+	{ -EACCES, "permission denied" },
+	{ -EAGAIN, "try again" },
+	{ -EBADF, "bad file descriptor" },
+	{ -EBADFD, "wrong kind of file" },
+	{ -EBUSY, "in use" },
+	{ -E2BIG, "too large" },
+	{ -ECONNREFUSED, "nobody listens there" },
+	{ -EEXIST, "exists already" },
+	{ -EFAULT, "bad address" },
+	{ -EINVAL, "invalid argument" },
+	{ -EIO, "input/output error" },
+	{ -EMFILE, "too many open files" },
+	{ -EMSGSIZE, "message too long" },
+	{ -ENODEV, "no such device" },
+	{ -ENOENT, "does not exist" },
+	{ -ENOMEM, "out of memory" },
+	{ -ENOSPC, "no space left" },
+	{ -ENOTSUP, "not supported" },
+	{ -ENOTTY, "the kernel does not know this request" },
+	{ -ENXIO, "no such device or address" },
+	{ -EPIPE, "the server is gone" },
+	{ -EPROTO, "the server does not keep to the protocol" },
+	{ -EOVERFLOW, "value too large" },
+	{ -EPERM, "operation not permitted" },
+	{ -ERANGE, "out of range" },
+	{ -ESRCH, "no such process" },
+	{ -ETIMEDOUT, "no answer in time" },
+	{ 0, NULL }, /* the end */
 };
 
 const char *vfio_errno_text(int code)
 {
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (texts[i].code == -code)
-			return texts[i].text;
-	}
-	return NULL;
+	const struct errno_text *row = texts;
+
+	while (row->text && row->code != code)
+		row++;
+	return row->text;
 }
 
 bool vfio_fail(struct vfio_error *error, int code, const char *format, ...)
 {
-	const char *text = vfio_errno_text(code);
+	const char *text;
 	size_t used;
 	va_list args;
 
@@ -64,6 +65,7 @@ bool vfio_fail(struct vfio_error *error, int code, const char *format, ...)
 		return false;
 	error->code = code < 0 ? code : -EIO;
 	error->hint[0] = 0;
+	text = vfio_errno_text(error->code);
 	va_start(args, format);
 	vsnprintf(error->message, sizeof(error->message), format, args);
 	va_end(args);

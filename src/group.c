@@ -17,9 +17,7 @@
 
 int vfio_ioctl_done(struct vfio *vfio, int fd, uint32_t request, void *arg)
 {
-	long ret = vfio_ioctl(vfio, fd, request, arg);
-
-	return ret > 0 ? -EIO : (int)ret;
+	return (int)vfio_ioctl(vfio, fd, request, arg);
 }
 
 static struct vfio_container_file *file_of(const struct vfio_container *container)
@@ -34,7 +32,7 @@ int vfio_file_ioctl(struct vfio_container *container, uint32_t request, void *ar
 
 /* ---- groups ---- */
 
-static struct vfio_group *find_group(struct vfio *vfio, const char *name)
+struct vfio_group *vfio_group_by_name(struct vfio *vfio, const char *name)
 {
 	struct vfio_group *group;
 
@@ -58,7 +56,7 @@ static void hint_at_open(struct vfio_error *error, int code)
 
 static bool take_node(struct vfio_group *group, struct vfio_error *error)
 {
-	group->fd = vfio_cpr_take(group->vfio, 0, error, "group/%s", group->name);
+	group->fd = vfio_cpr_take(group->vfio, "group/", group->name, 0, error);
 	return group->fd >= 0;
 }
 
@@ -129,7 +127,7 @@ static struct vfio_group *open_group(struct vfio_device *device, struct vfio_err
 bool vfio_group_get(struct vfio_device *device, struct vfio_error *error)
 {
 	struct vfio *vfio = device->vfio;
-	struct vfio_group *group = find_group(vfio, device->options.group);
+	struct vfio_group *group = vfio_group_by_name(vfio, device->options.group);
 
 	if (!group) {
 		group = open_group(device, error);
@@ -162,8 +160,7 @@ bool vfio_group_device_open(struct vfio_device *device, struct vfio_error *error
 	long ret;
 
 	if (device->cpr.record) {
-		device->fd =
-			vfio_cpr_take(device->vfio, 0, error, "device/%s", device->options.name);
+		device->fd = vfio_cpr_take(device->vfio, "device/", device->options.name, 0, error);
 		return device->fd >= 0;
 	}
 	ret = vfio_ioctl_value(device->vfio, group->fd, VFIO_GROUP_GET_DEVICE_FD,
@@ -181,14 +178,6 @@ bool vfio_group_device_open(struct vfio_device *device, struct vfio_error *error
 void vfio_group_device_close(struct vfio_device *device)
 {
 	vfio_close(device->vfio, &device->fd);
-}
-
-int vfio_group_reset_fds(struct vfio_device *device, int32_t *fds, uint32_t max)
-{
-	if (!max)
-		return -ENOSPC;
-	fds[0] = device->group->fd;
-	return 1;
 }
 
 /* ---- a group in a container ---- */
@@ -243,26 +232,23 @@ static bool is_refusal(int code)
 }
 
 bool vfio_file_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
-		    bool *entered, struct vfio_error *error)
+		    struct vfio_error *error)
 {
 	struct vfio_group *group = device->group;
 	int refusal = 0;
 
-	*fits = false;
-	*entered = false;
 	if (group->container == container) {
 		group->attached++;
 		*fits = true;
 	} else if (!group->container) {
-		*entered = group_enter(container, group, &refusal, error);
-		*fits = *entered;
+		*fits = group_enter(container, group, &refusal, error);
 		if (refusal && !is_refusal(refusal))
 			vfio_fail(error, refusal, "group %s: VFIO_GROUP_SET_CONTAINER",
 				  group->name);
 		else if (refusal)
 			vfio_warn(container->vfio, refusal, "group %s cannot share a container",
 				  group->name);
-		return *entered || is_refusal(refusal);
+		return *fits || is_refusal(refusal);
 	}
 	return true;
 }
@@ -283,7 +269,7 @@ static bool open_file(struct vfio_container *container, struct vfio_error *error
 	long version;
 
 	if (container->cpr.record) {
-		file->fd = vfio_cpr_take(vfio, container->cpr.record->id, error, "container");
+		file->fd = vfio_cpr_take(vfio, "container", "", container->cpr.record->id, error);
 		return file->fd >= 0;
 	}
 	file->fd = vfio->sys.open(vfio->sys.ctx, "/dev/vfio/vfio");
@@ -361,20 +347,16 @@ void vfio_file_close(struct vfio_container *container)
 
 int vfio_file_has(struct vfio_container *container, uint32_t extension)
 {
-	long ret = vfio_ioctl_value(container->vfio, file_of(container)->fd, VFIO_CHECK_EXTENSION,
-				    extension);
-
-	return ret > 0 ? 1 : (int)ret;
+	return (int)vfio_ioctl_value(container->vfio, file_of(container)->fd, VFIO_CHECK_EXTENSION,
+				     extension);
 }
 
 int vfio_file_set_type(struct vfio_container *container, uint32_t type)
 {
 	struct vfio_container_file *file = file_of(container);
-	long ret = vfio_ioctl_value(container->vfio, file->fd, VFIO_SET_IOMMU, type);
 
-	if (!ret)
-		file->type = type;
-	return ret > 0 ? -EIO : (int)ret;
+	file->type = type;
+	return (int)vfio_ioctl_value(container->vfio, file->fd, VFIO_SET_IOMMU, type);
 }
 
 /* ---- maps ---- */

@@ -13,7 +13,7 @@ struct vfio_container_file {
 	uint32_t type; /* the VFIO_*_IOMMU that is set */
 };
 
-/* An ioctl whose only good answer is 0: 0 or -errno; -EIO for an answer that it cannot give. */
+/* An ioctl whose only good answer is 0: 0, or the code for vfio_fail(). */
 int vfio_ioctl_done(struct vfio *vfio, int fd, uint32_t request, void *arg);
 /* The same on the container's file. */
 int vfio_file_ioctl(struct vfio_container *container, uint32_t request, void *arg);
@@ -28,17 +28,18 @@ bool vfio_file_open(struct vfio_container *container, size_t size, struct vfio_d
 /* Takes every group out, closes the file, frees the state. */
 void vfio_file_close(struct vfio_container *container);
 
-/* Whether the container's file has an extension, or its kernel an IOMMU type. */
+/* Whether the container's file has an extension, or its kernel an IOMMU type: more than 0, or 0, or
+ * -errno. */
 int vfio_file_has(struct vfio_container *container, uint32_t extension);
-/* VFIO_SET_IOMMU. 0 or -errno. */
+/* VFIO_SET_IOMMU. 0, or the code for vfio_fail(). */
 int vfio_file_set_type(struct vfio_container *container, uint32_t type);
 
 /*
- * Puts the group of a device into the container, where it is not in yet: *entered. A kernel that
- * refuses it makes *fits false. False only when KVM refuses the group, which ends the search.
+ * Puts the group of a device into the container, where it is not in yet: *fits. A kernel that
+ * refuses it leaves that false. False only when KVM refuses the group, which ends the search.
  */
 bool vfio_file_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
-		    bool *entered, struct vfio_error *error);
+		    struct vfio_error *error);
 /* The device leaves, and with the last one its group. */
 void vfio_file_leave(struct vfio_container *container, struct vfio_device *device);
 
@@ -50,6 +51,5 @@ int vfio_file_unmap(struct vfio_container *container, uint32_t flags, uint64_t i
 /* Of struct vfio_backend_ops. */
 bool vfio_group_device_open(struct vfio_device *device, struct vfio_error *error);
 void vfio_group_device_close(struct vfio_device *device);
-int vfio_group_reset_fds(struct vfio_device *device, int32_t *fds, uint32_t max);
 
 #endif

@@ -115,59 +115,51 @@ static void close_cdev(struct vfio_device *device)
 	vfio_close(device->vfio, &device->fd);
 }
 
-static int bind_cdev(struct vfio_device *device)
+/*
+ * KVM is told before the bind: the bind is the device's open, which takes a reference on the VM.
+ */
+static bool enter_kvm(struct vfio_device *device, struct vfio_error *error)
+{
+	int ret = vfio_kvm_add(device->vfio, device->fd);
+
+	if (ret)
+		return vfio_fail(error, ret, "cannot tell KVM of it");
+	device->in_kvm = device->vfio->kvm_device >= 0;
+	return true;
+}
+
+static bool bind_cdev(struct vfio_device *device, struct vfio_error *error)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind),
 						 .iommufd = device->iommufd->fd };
-	long ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	long ret;
 
-	device->devid = bind.out_devid;
-	return (int)ret;
-}
-
-static bool iommufd_claim(struct vfio_device *device, struct vfio_error *error)
-{
-	int ret;
-
-	device->iommufd = iommufd_get(device, error);
-	if (!device->iommufd)
-		return false;
-	device->fd = open_cdev(device, error);
-	if (device->fd < 0)
-		goto err_put;
-	/*
-	 * KVM is told before the bind: the bind is the device's open, which takes a reference on
-	 * the VM.
-	 */
-	ret = vfio_kvm_add(device->vfio, device->fd);
-	if (ret) {
-		vfio_fail(error, ret, "cannot tell KVM of it");
-		goto err_close;
-	}
-	device->in_kvm = true;
-	ret = device->cpr.record ? 0 : bind_cdev(device);
-	if (!ret)
+	if (device->cpr.record)
 		return true;
-	vfio_fail(error, ret, "VFIO_DEVICE_BIND_IOMMUFD");
-	device->in_kvm = false;
-	vfio_kvm_del(device->vfio, device->fd);
-err_close:
-	close_cdev(device);
-err_put:
-	device->fd = -1;
-	iommufd_put(device->iommufd);
-	device->iommufd = NULL;
-	return false;
+	ret = vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	device->devid = bind.out_devid;
+	return !ret || vfio_fail(error, (int)ret, "VFIO_DEVICE_BIND_IOMMUFD");
 }
 
+/* Of as much as was claimed. */
 static void iommufd_release(struct vfio_device *device)
 {
 	if (device->in_kvm)
 		vfio_kvm_del(device->vfio, device->fd);
-	device->in_kvm = false;
 	close_cdev(device);
 	iommufd_put(device->iommufd);
-	device->iommufd = NULL;
+}
+
+static bool iommufd_claim(struct vfio_device *device, struct vfio_error *error)
+{
+	device->iommufd = iommufd_get(device, error);
+	if (!device->iommufd)
+		return false;
+	device->fd = open_cdev(device, error);
+	if (device->fd >= 0 && enter_kvm(device, error) && bind_cdev(device, error))
+		return true;
+	iommufd_release(device);
+	return false;
 }
 
 /* The descriptor is open since the claim. From here on a passed one is ours. */
@@ -189,16 +181,12 @@ static int attach(struct vfio_device *device, uint32_t pt_id)
 {
 	struct vfio_device_attach_iommufd_pt arg = { .argsz = sizeof(arg), .pt_id = pt_id };
 
-	/* The kernels before PASIDs know the struct without its last field. */
-	arg.argsz = offsetof(struct vfio_device_attach_iommufd_pt, pasid);
 	return (int)vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &arg);
 }
 
 static void detach(struct vfio_device *device)
 {
-	struct vfio_device_detach_iommufd_pt arg = {
-		.argsz = offsetof(struct vfio_device_detach_iommufd_pt, pasid),
-	};
+	struct vfio_device_detach_iommufd_pt arg = { .argsz = sizeof(arg) };
 
 	vfio_ioctl(device->vfio, device->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
 }
@@ -327,7 +315,6 @@ static void detach_device(struct vfio_container *container, struct vfio_device *
 		if (hwpt->id == device->hwpt_id)
 			hwpt_put(container, hwpt);
 	}
-	device->hwpt_id = 0;
 }
 
 /* ---- containers ---- */
@@ -354,7 +341,6 @@ static int read_ranges(struct vfio_container *container)
 	if (arg.out_iova_alignment < 4096)
 		arg.out_iova_alignment = 4096;
 	container->pgsizes = -arg.out_iova_alignment;
-	container->dirty_pgsizes = arg.out_iova_alignment;
 	return 0;
 }
 
@@ -371,9 +357,10 @@ static int new_ioas(struct vfio_container *container, struct vfio_device *first)
 		return 0;
 	ret = hardware_tracks(first);
 	container->dirty_supported = ret > 0;
-	if (ret < 0)
-		destroy(container->vfio, state->iommufd->fd, state->ioas_id);
-	return ret < 0 ? (int)ret : 0;
+	if (ret >= 0)
+		return 0;
+	destroy(container->vfio, state->iommufd->fd, state->ioas_id);
+	return (int)ret;
 }
 
 static int set_up(struct vfio_container *container, struct vfio_device *first)
@@ -408,12 +395,10 @@ static bool iommufd_open(struct vfio_container *container, struct vfio_device *f
 	if (!state)
 		return vfio_fail(error, -ENOMEM, "cannot make a container");
 	state->iommufd = first->iommufd;
-	LIST_INIT(&state->hwpts);
 	container->state = state;
 	ret = set_up(container, first);
 	if (!ret)
 		return true;
-	container->state = NULL;
 	vfio_release(container->vfio, state);
 	return vfio_fail(error, ret, "cannot set up an IOAS for it");
 }
@@ -425,7 +410,6 @@ static void iommufd_close(struct vfio_container *container)
 	detach_device(container, container->sole);
 	destroy(container->vfio, state->iommufd->fd, state->ioas_id);
 	vfio_release(container->vfio, state);
-	container->state = NULL;
 }
 
 static bool iommufd_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
@@ -434,7 +418,6 @@ static bool iommufd_join(struct vfio_container *container, struct vfio_device *d
 	struct iommufd_container *state = container->state;
 	int ret;
 
-	*fits = false;
 	if (state->iommufd != device->iommufd)
 		return true;
 	ret = container->dirty_supported ? hardware_tracks(device) : 1;
@@ -503,15 +486,25 @@ static int iommufd_unmap(struct vfio_container *container, uint64_t iova, uint64
 	return (int)vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_IOAS_UNMAP, &arg);
 }
 
-static int iommufd_map(struct vfio_container *container, const struct vfio_map *map)
+/* By its file, where there is one and the kernel can. */
+static int map_either(struct vfio_container *container, const struct vfio_map *map)
 {
 	struct iommufd_container *state = container->state;
-	int ret = map->fd >= 0 && !state->no_map_file ? map_file(container, map) : -ENOTTY;
 
-	if (ret == -ENOTTY) {
-		state->no_map_file |= map->fd >= 0;
-		ret = map_memory(container, map);
+	if (map->fd >= 0 && !state->no_map_file) {
+		int ret = map_file(container, map);
+
+		if (ret != -ENOTTY)
+			return ret;
+		state->no_map_file = true;
 	}
+	return map_memory(container, map);
+}
+
+static int iommufd_map(struct vfio_container *container, const struct vfio_map *map)
+{
+	int ret = map_either(container, map);
+
 	/* The kernel maps first and says where it did then: what it could not say is there. */
 	if (ret == -EFAULT)
 		iommufd_unmap(container, map->iova, map->size, NULL);
@@ -528,15 +521,6 @@ static void iommufd_unmap_rest(struct vfio_container *container)
 
 	if (container->mapping_count)
 		vfio_ioctl(container->vfio, state->iommufd->fd, IOMMU_IOAS_UNMAP, &arg);
-}
-
-/* The iommufd that a cdev is bound to is the proof; no descriptor goes with the reset. */
-static int iommufd_reset_fds(struct vfio_device *device, int32_t *fds, uint32_t max)
-{
-	(void)device;
-	(void)fds;
-	(void)max;
-	return 0;
 }
 
 const struct vfio_backend_ops vfio_iommufd_ops = {
@@ -556,6 +540,5 @@ const struct vfio_backend_ops vfio_iommufd_ops = {
 	.dirty_start = vfio_iommufd_dirty_start,
 	.dirty_stop = vfio_iommufd_dirty_stop,
 	.dirty_read = vfio_iommufd_dirty_read,
-	.reset_fds = iommufd_reset_fds,
 	.cpr = &vfio_iommufd_cpr_ops,
 };

@@ -26,8 +26,9 @@ int vfio_iommufd_cpr_open(const struct vfio_device *device, struct vfio_error *e
 	const struct vfio_cpr_iommufd_record *record = vfio_cpr_iommufd_of(device);
 
 	if (record->borrowed == (device->options.iommufd != 0))
-		return record->borrowed ? device->options.iommufd
-					: vfio_cpr_take(device->vfio, record->id, error, "iommufd");
+		return record->borrowed
+			       ? device->options.iommufd
+			       : vfio_cpr_take(device->vfio, "iommufd", "", record->id, error);
 	vfio_fail(error, -EINVAL,
 		  record->borrowed ? "in the saved state its iommufd is passed in"
 				   : "in the saved state its iommufd is the stack's own");
@@ -39,7 +40,7 @@ int vfio_iommufd_cpr_claim(struct vfio_device *device, struct vfio_error *error)
 	device->devid = device->cpr.record->devid;
 	if (device->options.device_fd)
 		return device->options.device_fd;
-	return vfio_cpr_take(device->vfio, 0, error, "device/%s", device->options.name);
+	return vfio_cpr_take(device->vfio, "device/", device->options.name, 0, error);
 }
 
 void vfio_iommufd_cpr_set_up(struct vfio_container *container)

@@ -96,7 +96,7 @@ void vfio_device_irq_disable(struct vfio_device *device, uint32_t index)
 		return;
 	ret = set_plain(device, VFIO_IRQ_SET_ACTION_TRIGGER, index, 0, 0);
 	if (ret)
-		vfio_warn(device->vfio, ret < 0 ? (int)ret : -EIO, "%s: interrupt %u stays enabled",
+		vfio_warn(device->vfio, (int)ret, "%s: interrupt %u stays enabled",
 			  device->options.name, index);
 	else
 		device->irqs_enabled &= ~(1u << index);
@@ -127,8 +127,7 @@ static bool take_notifier(struct vfio_device *device, uint32_t id, bool there, i
 			  struct vfio_error *error)
 {
 	if (there)
-		*eventfd =
-			vfio_cpr_take(device->vfio, id, error, "device/%s", device->options.name);
+		*eventfd = vfio_cpr_take(device->vfio, "device/", device->options.name, id, error);
 	return !there || *eventfd >= 0;
 }
 
@@ -152,9 +151,7 @@ static bool set_up_notifier(struct vfio_device *device, uint32_t index, int *eve
 	struct vfio_error why = { 0 };
 	struct vfio_irq irq;
 
-	if (index >= device->irq_count)
-		return true;
-	/* A device that has no such notification: the kernel calls it invalid. */
+	/* A device that has no such notification: the kernel calls it invalid, as we do. */
 	if (!vfio_device_irq(device, index, &irq, &why))
 		return why.code == -EINVAL ||
 		       vfio_fail(error, why.code, "VFIO_DEVICE_GET_IRQ_INFO");
@@ -163,10 +160,7 @@ static bool set_up_notifier(struct vfio_device *device, uint32_t index, int *eve
 	*eventfd = sys->eventfd(sys->ctx);
 	if (*eventfd < 0)
 		return vfio_fail(error, *eventfd, "eventfd");
-	if (vfio_device_irq_enable(device, index, 0, 1, eventfd, error))
-		return true;
-	vfio_close(device->vfio, eventfd);
-	return false;
+	return vfio_device_irq_enable(device, index, 0, 1, eventfd, error);
 }
 
 bool vfio_device_setup_notifiers(struct vfio_device *device, struct vfio_error *error)

@@ -2,21 +2,20 @@
 /*
  * The VFIO device of a KVM VM: which files the VM is told of.
  *
- * Whoever opens a group or a cdev adds it here and deletes it before it is closed. Without a VM
- * both do nothing; when a VM comes later, all that is open is added then.
+ * Whoever opens a group or a cdev adds it here, and deletes it before it is closed where it was
+ * added. Without a VM nothing is; when a VM comes later, all that is open is added then.
  */
 #include <uapi/kvm.h>
 
-#include "stack.h"
+#include "group.h"
 
 static int set_attr(struct vfio *vfio, uint64_t attr, const void *value)
 {
 	struct kvm_device_attr arg = { .group = KVM_DEV_VFIO_FILE,
 				       .attr = attr,
 				       .addr = (uint64_t)(uintptr_t)value };
-	long ret = vfio_ioctl(vfio, vfio->kvm_device, KVM_SET_DEVICE_ATTR, &arg);
 
-	return ret > 0 ? -EIO : (int)ret;
+	return vfio_ioctl_done(vfio, vfio->kvm_device, KVM_SET_DEVICE_ATTR, &arg);
 }
 
 int vfio_kvm_add(struct vfio *vfio, int fd)
@@ -29,8 +28,7 @@ int vfio_kvm_add(struct vfio *vfio, int fd)
 void vfio_kvm_del(struct vfio *vfio, int fd)
 {
 	const int32_t value = fd;
-
-	int ret = vfio->kvm_device >= 0 ? set_attr(vfio, KVM_DEV_VFIO_FILE_DEL, &value) : 0;
+	int ret = set_attr(vfio, KVM_DEV_VFIO_FILE_DEL, &value);
 
 	if (ret)
 		vfio_warn(vfio, ret, "KVM keeps the file of a device that goes");
@@ -46,11 +44,6 @@ int vfio_kvm_set_tce(struct vfio *vfio, int group_fd, int table_fd)
 }
 
 /* ---- a VM comes and goes ---- */
-
-static bool has_cdev(const struct vfio_device *device)
-{
-	return device->iommufd && device->fd >= 0;
-}
 
 static bool add_groups(struct vfio *vfio, struct vfio_error *error)
 {
@@ -73,12 +66,12 @@ static bool add_cdevs(struct vfio *vfio, struct vfio_error *error)
 
 	TAILQ_FOREACH(device, &vfio->devices, entry)
 	{
-		int ret = has_cdev(device) ? vfio_kvm_add(vfio, device->fd) : 0;
+		int ret = device->iommufd ? vfio_kvm_add(vfio, device->fd) : 0;
 
 		if (ret)
 			return vfio_fail(error, ret, "cannot tell KVM of device %s",
 					 device->options.name);
-		device->in_kvm = has_cdev(device);
+		device->in_kvm = device->iommufd;
 	}
 	return true;
 }
@@ -119,13 +112,12 @@ static void forget_vm(struct vfio *vfio)
 		group->in_kvm = false;
 	}
 	vfio_close(vfio, &vfio->kvm_device);
-	vfio->kvm_vm = -1;
 }
 
 bool vfio_set_kvm(struct vfio *vfio, int vm_fd, struct vfio_error *error)
 {
 	struct kvm_create_device arg = { .type = KVM_DEV_TYPE_VFIO };
-	long ret;
+	int ret;
 
 	if (vm_fd < 0) {
 		forget_vm(vfio);
@@ -134,10 +126,9 @@ bool vfio_set_kvm(struct vfio *vfio, int vm_fd, struct vfio_error *error)
 	if (vfio->kvm_device >= 0)
 		return vfio->kvm_vm == vm_fd ||
 		       vfio_fail(error, -EBUSY, "the stack has another VM already");
-	forget_vm(vfio); /* no file is in a list that is not there yet */
-	ret = vfio_ioctl(vfio, vm_fd, KVM_CREATE_DEVICE, &arg);
+	ret = vfio_ioctl_done(vfio, vm_fd, KVM_CREATE_DEVICE, &arg);
 	if (ret)
-		return vfio_fail(error, ret < 0 ? (int)ret : -EIO, "KVM_CREATE_DEVICE");
+		return vfio_fail(error, ret, "KVM_CREATE_DEVICE");
 	vfio->kvm_vm = vm_fd;
 	vfio->kvm_device = (int)arg.fd;
 	if (add_groups(vfio, error) && add_cdevs(vfio, error) && tell_backends(vfio, error))

@@ -51,7 +51,6 @@ static void read_migration(struct vfio_container *container, const void *cap, si
 	if (left < sizeof(migration))
 		return;
 	memcpy(&migration, cap, sizeof(migration));
-	container->dirty_pgsizes = migration.pgsize_bitmap;
 	/* The kernel takes bitmaps of its smallest page only, and in version 2 only. */
 	container->dirty_supported = legacy->file.type == VFIO_TYPE1v2_IOMMU &&
 				     (migration.pgsize_bitmap & vfio_container_pgsize(container));
@@ -90,9 +89,9 @@ static void read_caps(struct vfio_container *container, const struct vfio_iommu_
 
 	container->range_count = 0;
 	container->dirty_supported = false;
-	if (!(info->flags & VFIO_IOMMU_INFO_CAPS) || info->argsz < sizeof(*info))
+	if (!(info->flags & VFIO_IOMMU_INFO_CAPS))
 		return;
-	while ((cap = vfio_next_cap(info, info->argsz, info->cap_offset, &offset, 0)))
+	while ((cap = vfio_next_cap(info, info->argsz, info->cap_offset, &offset)))
 		read_cap(container, cap, info->argsz - offset);
 }
 
@@ -100,7 +99,7 @@ static void read_caps(struct vfio_container *container, const struct vfio_iommu_
 static int read_info(struct vfio_container *container)
 {
 	const struct legacy *legacy = container->state;
-	const struct vfio_iommu_type1_info ask = { .argsz = sizeof(ask) };
+	const struct vfio_iommu_type1_info ask = { 0 };
 	struct vfio_iommu_type1_info *info;
 	void *answer = NULL;
 	int ret = vfio_ioctl_growing(container->vfio, legacy->file.fd, VFIO_IOMMU_GET_INFO, &ask,
@@ -215,22 +214,7 @@ static bool differs(const struct vfio_container *container, const struct vfio_de
 static bool legacy_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
 			struct vfio_error *error)
 {
-	bool entered = false;
-	int ret;
-
-	*fits = false;
-	if (differs(container, device))
-		return true;
-	if (!vfio_file_join(container, device, fits, &entered, error))
-		return false;
-	if (!entered || container->untranslated)
-		return true;
-	ret = read_info(container);
-	if (!ret)
-		return true;
-	vfio_file_leave(container, device);
-	*fits = false;
-	return vfio_fail(error, ret, "VFIO_IOMMU_GET_INFO");
+	return differs(container, device) || vfio_file_join(container, device, fits, error);
 }
 
 static void legacy_leave(struct vfio_container *container, struct vfio_device *device)
@@ -241,7 +225,10 @@ static void legacy_leave(struct vfio_container *container, struct vfio_device *d
 		read_info(container);
 }
 
-/* Where iommufd emulates the container, a device counts from its opening on, not its group. */
+/*
+ * What can be mapped is asked with each device: its group has just come in, or, where iommufd
+ * emulates the container, it counts from its opening on.
+ */
 static bool legacy_device_open(struct vfio_device *device, struct vfio_error *error)
 {
 	int ret;
@@ -260,9 +247,9 @@ static bool legacy_device_open(struct vfio_device *device, struct vfio_error *er
 /* Less than was asked: something was not there. More: something went that was to stay. */
 static int judge(uint64_t size, uint64_t done)
 {
-	if (done == size)
-		return 0;
-	return done < size ? -ENOENT : -EIO;
+	if (done < size)
+		return -ENOENT;
+	return done > size ? -EIO : 0;
 }
 
 static int unmap_with_bitmap(struct vfio_container *container, uint64_t iova, uint64_t size,
@@ -291,23 +278,21 @@ static int legacy_unmap(struct vfio_container *container, uint64_t iova, uint64_
 	uint64_t done = 0;
 	int ret;
 
-	if (dirty && !container->dirty_supported)
-		return -ENOTSUP;
 	if (dirty)
 		return unmap_with_bitmap(container, iova, size, dirty);
 	ret = vfio_file_unmap(container, 0, iova, size, &done);
 	return ret ? ret : judge(size, done);
 }
 
-/* No size field holds 2^64: kernels without a flag for all are asked for the two halves. */
+/* No size field holds 2^64: kernels that do not know a flag for all are asked for the two halves.
+ */
 static void legacy_unmap_rest(struct vfio_container *container)
 {
 	const uint64_t half = (uint64_t)1 << 63;
 
 	if (!container->mapping_count)
 		return;
-	if (vfio_file_has(container, VFIO_UNMAP_ALL) > 0 &&
-	    !vfio_file_unmap(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL))
+	if (!vfio_file_unmap(container, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0, NULL))
 		return;
 	vfio_file_unmap(container, 0, 0, half, NULL);
 	vfio_file_unmap(container, 0, half, half, NULL);
@@ -438,6 +423,5 @@ const struct vfio_backend_ops vfio_legacy_ops = {
 	.dirty_start = legacy_dirty_start,
 	.dirty_stop = legacy_dirty_stop,
 	.dirty_read = legacy_dirty_read,
-	.reset_fds = vfio_group_reset_fds,
 	.cpr = &legacy_cpr_ops,
 };

@@ -89,13 +89,6 @@ bool vfio_listener_reach(const struct vfio_container *container, uint64_t iova,
 	return true;
 }
 
-static bool overlaps(const struct vfio_listener *listener, uint64_t start, uint64_t last)
-{
-	size_t index = vfio_listener_index(listener, start);
-
-	return index < listener->mapping_count && listener->mappings[index].iova <= last;
-}
-
 /* ---- one map ---- */
 
 /* What a map shows, before it is cut to pages. */
@@ -108,28 +101,21 @@ struct target {
 	bool readonly;
 };
 
-static int add_ram(struct vfio_listener *listener, struct vfio_mapping *mapping,
-		   const struct vfio_memory_region *ram)
+static int add_ram(struct vfio_listener *listener, const struct vfio_mapping *mapping)
 {
 	struct vfio_container *container = listener->container;
-	int ret;
 
-	if (!container->ops->ram_add)
-		return 0;
-	ret = container->ops->ram_add(container, ram->vaddr, ram->last - ram->start + 1);
-	if (ret)
-		return ret;
-	mapping->ram_vaddr = ram->vaddr;
-	mapping->ram_size = ram->last - ram->start + 1;
-	return 0;
+	return container->ops->ram_add
+		       ? container->ops->ram_add(container, mapping->ram_vaddr, mapping->ram_last)
+		       : 0;
 }
 
 static void del_ram(struct vfio_listener *listener, const struct vfio_mapping *mapping)
 {
 	struct vfio_container *container = listener->container;
 
-	if (mapping->ram_size)
-		container->ops->ram_del(container, mapping->ram_vaddr, mapping->ram_size);
+	if (container->ops->ram_del)
+		container->ops->ram_del(container, mapping->ram_vaddr, mapping->ram_last);
 }
 
 static int map_target(struct vfio_listener *listener, const struct target *target)
@@ -140,7 +126,10 @@ static int map_target(struct vfio_listener *listener, const struct target *targe
 					.memory = target->memory,
 					.gpa = target->gpa,
 					.vaddr = target->ram->vaddr,
+					.ram_vaddr = region->vaddr,
+					.ram_last = region->vaddr + (region->last - region->start),
 					.readonly = target->readonly,
+					.unlogged = true,
 					.anonymous = region->fd < 0 &&
 						     region->kind != VFIO_MEMORY_RAM_DEVICE };
 	struct vfio_map map = { .iova = target->iova,
@@ -153,14 +142,11 @@ static int map_target(struct vfio_listener *listener, const struct target *targe
 
 	if (ret)
 		return ret;
-	if (overlaps(listener, target->iova, target->last))
-		return -EEXIST;
 	if (!vfio_container_can_map(listener->container, target->iova, target->last))
 		return -ERANGE;
-	ret = add_ram(listener, &mapping, region);
+	ret = add_ram(listener, &mapping);
 	if (ret)
 		return ret;
-	mapping.unlogged = vfio_dirty_unlogged(listener);
 	ret = vfio_container_map(listener->container, &map);
 	if (ret)
 		del_ram(listener, &mapping);
@@ -297,16 +283,12 @@ static void region_add(struct vfio_memory_listener *base, const struct vfio_memo
 		vfio_container_report(container, &error);
 		return;
 	}
-	switch (section->region->kind) {
-	case VFIO_MEMORY_IOMMU:
+	if (section->region->kind == VFIO_MEMORY_IOMMU)
 		vfio_memory_iommu_replay(container->space->memory, section, base);
-		break;
-	case VFIO_MEMORY_DISCARDABLE:
+	else if (section->region->kind == VFIO_MEMORY_DISCARDABLE)
 		populate_all(listener, section);
-		break;
-	default:
+	else
 		map_ram(listener, section);
-	}
 }
 
 static void region_del(struct vfio_memory_listener *base, const struct vfio_memory_section *section)
@@ -314,8 +296,6 @@ static void region_del(struct vfio_memory_listener *base, const struct vfio_memo
 	struct vfio_listener *listener = listener_of(base);
 	struct vfio_container *container = listener->container;
 
-	if (section->region->kind == VFIO_MEMORY_MMIO)
-		return;
 	unmap_all_in(listener, section->start, section->last);
 	if (container->ops->section_del)
 		container->ops->section_del(container, section);
@@ -334,8 +314,6 @@ static int map_entry_piece(struct vfio_listener *listener, const struct vfio_iom
 	if (!vfio_memory_find(entry->target_memory, at, &ram))
 		return -EFAULT;
 	*done_last = ram.last - at < entry->last - iova ? iova + (ram.last - at) : entry->last;
-	ram.vaddr += at - ram.start;
-	ram.fd_offset += at - ram.start;
 	target = (struct target){ .iova = iova,
 				  .last = *done_last,
 				  .ram = &ram,
@@ -393,8 +371,7 @@ static bool populate(struct vfio_memory_listener *base, const struct vfio_memory
 	for (;;) {
 		struct vfio_memory_section ram = *piece;
 		struct target target = { .iova = start,
-					 .last = piece->last - start < step ? piece->last
-									    : start + step - 1,
+					 .last = start + step - 1,
 					 .ram = &ram,
 					 .memory = listener->container->space->memory,
 					 .gpa = start };
@@ -404,8 +381,7 @@ static bool populate(struct vfio_memory_listener *base, const struct vfio_memory
 		ram.fd_offset += start - piece->start;
 		ret = map_target(listener, &target);
 		if (ret) {
-			if (start > piece->start)
-				unmap_all_in(listener, piece->start, start - 1);
+			unmap_all_in(listener, piece->start, piece->last);
 			return vfio_fail(error, ret, "cannot map %s at 0x%llx",
 					 piece->region->name ? piece->region->name : "memory",
 					 (unsigned long long)start);
@@ -447,21 +423,11 @@ static void begin(struct vfio_memory_listener *base)
 		container->ops->begin(container);
 }
 
-/* The section that a map shows; a map without one is of a region that goes. */
-static void report_map(struct vfio_listener *listener, const struct vfio_mapping *mapping, int code)
-{
-	struct vfio_memory_section section;
-
-	if (vfio_memory_find(mapping->memory, mapping->gpa, &section))
-		report(listener, &section, code);
-	else
-		vfio_container_set_error(listener->container, code, "cannot map guest memory");
-}
-
 static void failed(void *ctx, const struct vfio_map *map, bool unmap, int code)
 {
 	struct vfio_listener *listener = ctx;
 	size_t index = vfio_listener_index(listener, map->iova);
+	struct vfio_memory_section section;
 	struct vfio_mapping mapping;
 
 	if (unmap) {
@@ -475,7 +441,9 @@ static void failed(void *ctx, const struct vfio_map *map, bool unmap, int code)
 	mapping = listener->mappings[index];
 	forget(listener, index);
 	listener->container->mapping_count--;
-	report_map(listener, &mapping, code);
+	/* No memory has changed since it was mapped: the section is there. */
+	if (vfio_memory_find(mapping.memory, mapping.gpa, &section))
+		report(listener, &section, code);
 }
 
 static void commit(struct vfio_memory_listener *base)
@@ -505,7 +473,6 @@ bool vfio_listener_start(struct vfio_container *container, struct vfio_error *er
 		return vfio_fail(error, -ENOMEM, "cannot watch guest memory");
 	listener->container = container;
 	listener->base = (struct vfio_memory_listener){
-		.name = "vfio",
 		.priority = 10,
 		.ctx = listener,
 		.begin = begin,
@@ -536,7 +503,7 @@ void vfio_listener_stop(struct vfio_container *container)
 {
 	struct vfio_listener *listener = container->listener;
 
-	listener->stopping = true;
+	/* The last unmaps tell nobody what was dirty, and need no memory for it. */
 	vfio_dirty_stop(listener);
 	vfio_memory_unlisten(container->space->memory, &listener->base);
 	listener_free(listener);

@@ -14,10 +14,10 @@ struct vfio_mapping {
 	struct vfio_memory *memory; /* what it shows, and */
 	uint64_t gpa;		    /* where: for dirty pages */
 	uint64_t vaddr;		    /* and where the process has it */
-	uint64_t ram_vaddr;	    /* the RAM that was told of for it; size 0 for none */
-	uint64_t ram_size;
+	uint64_t ram_vaddr;	    /* all of the RAM that it is a part of */
+	uint64_t ram_last;
 	bool readonly;
-	bool unlogged;	/* made while devices log: what they log does not cover it */
+	bool unlogged;	/* made since logging began last: what devices log does not cover it */
 	bool suspended; /* the kernel has no address for it: live update */
 	bool anonymous; /* no other process can have the memory */
 };
@@ -30,15 +30,12 @@ struct vfio_listener {
 	size_t mapping_space;
 	bool logging;	      /* dirty pages are wanted */
 	bool logging_devices; /* the devices track, not the container */
-	bool stopping;	      /* the last unmaps: nobody wants to know what was dirty */
 };
 
 /* The index of the first mapping that ends at or after @iova. */
 size_t vfio_listener_index(const struct vfio_listener *listener, uint64_t iova);
 
 /* dirty.c */
-/* A map that is made now: whether somebody watches it. */
-bool vfio_dirty_unlogged(const struct vfio_listener *listener);
 bool vfio_dirty_start(struct vfio_listener *listener, struct vfio_error *error);
 void vfio_dirty_stop(struct vfio_listener *listener);
 /* Reports what was written through the mappings in [start, last]. 0 or -errno. */

@@ -49,8 +49,7 @@ bool vfio_memory_grow(struct vfio_memory *memory, void **array, size_t count, si
 
 	if (count < *room)
 		return true;
-	if (more > SIZE_MAX / size)
-		return false;
+	/* What is there is less than half of all addresses: twice as much is a size. */
 	block = vfio_vmm_alloc(&memory->vmm, more * size);
 	if (!block)
 		return false;
@@ -94,13 +93,13 @@ static struct vfio_memory_region canonical(const struct vfio_memory_region *regi
 	return spec;
 }
 
+/* Of two that begin at the same address. */
 static bool is_same(const struct vfio_memory_region *a, const struct vfio_memory_region *b)
 {
-	return a->kind == b->kind && a->start == b->start && a->last == b->last &&
-	       a->vaddr == b->vaddr && a->fd == b->fd && a->fd_offset == b->fd_offset &&
-	       a->granularity == b->granularity && a->iommu_pgsizes == b->iommu_pgsizes &&
-	       a->tce_table == b->tce_table && a->tce_table_fd == b->tce_table_fd &&
-	       !strcmp(a->name, b->name);
+	return a->kind == b->kind && a->last == b->last && a->vaddr == b->vaddr && a->fd == b->fd &&
+	       a->fd_offset == b->fd_offset && a->granularity == b->granularity &&
+	       a->iommu_pgsizes == b->iommu_pgsizes && a->tce_table == b->tce_table &&
+	       a->tce_table_fd == b->tce_table_fd && !strcmp(a->name, b->name);
 }
 
 static bool is_sound(const struct vfio_memory_region *spec)
@@ -131,7 +130,7 @@ struct vfio_memory_section vfio_memory_section_of(const struct guest_region *reg
 		.region = spec,
 		.start = start,
 		.last = last,
-		.vaddr = is_backed(spec->kind) ? spec->vaddr + offset : 0,
+		.vaddr = spec->vaddr + offset, /* only what is backed is cut */
 		.fd_offset = spec->fd >= 0 ? spec->fd_offset + offset : 0,
 	};
 }
@@ -250,17 +249,15 @@ static struct guest_region *visible_at(const struct vfio_memory *memory, uint64_
 	return NULL;
 }
 
-/* The region that is to go and is the same, or NULL. */
+/* The region that is the same, or NULL. It is to go: nothing that stays overlaps @spec. */
 static struct guest_region *deleted_twin(const struct vfio_memory *memory,
 					 const struct vfio_memory_region *spec)
 {
-	for (size_t i = count_until(memory, spec->start); i--;) {
-		struct guest_region *region = memory->regions[i];
+	size_t i = count_until(memory, spec->start);
 
-		if (region->spec.start != spec->start)
-			break;
-		if (region->deleted && is_same(&region->spec, spec))
-			return region;
+	while (i-- && memory->regions[i]->spec.start == spec->start) {
+		if (is_same(&memory->regions[i]->spec, spec))
+			return memory->regions[i];
 	}
 	return NULL;
 }
@@ -385,7 +382,7 @@ void vfio_memory_del(struct vfio_memory *memory, uint32_t id)
 {
 	struct guest_region *region = vfio_memory_region(memory, id);
 
-	if (memory->reporting || !region || region->deleted)
+	if (memory->reporting || !region)
 		return;
 	region->deleted = true;
 	if (!region->visible)

@@ -99,7 +99,10 @@ uint64_t *vfio_bits_new(struct vfio_memory *memory, uint64_t last);
 void vfio_bits_fill(uint64_t *bits, uint64_t first, uint64_t last, bool value);
 bool vfio_bits_test(const uint64_t *bits, uint64_t bit);
 uint64_t vfio_bits_count(const uint64_t *bits, uint64_t last);
-/* The lowest and the highest run of @value in [first, last], as long as it can be in there. */
+/*
+ * The lowest and the highest run of @value in [first, last], as long as it can be in there. None is
+ * in a range that ends before it begins.
+ */
 bool vfio_bits_first_run(const uint64_t *bits, bool value, uint64_t first, uint64_t last,
 			 struct vfio_range *run);
 bool vfio_bits_last_run(const uint64_t *bits, bool value, uint64_t first, uint64_t last,

@@ -183,7 +183,7 @@ void vfio_memory_set_dirty(struct vfio_memory *memory, uint64_t start, uint64_t 
 	for (size_t i = 0; i < memory->count && start <= last; i++) {
 		struct guest_region *region = memory->regions[i];
 
-		if (!region->visible || !region->dirty)
+		if (!region->visible)
 			continue;
 		if (region->plugged)
 			vfio_memory_mark_plugged(region, start & ~mask, last | mask);

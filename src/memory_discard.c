@@ -43,26 +43,6 @@ bool vfio_memory_plugged_at(const struct guest_region *region, uint64_t addr, ui
 	return true;
 }
 
-void vfio_memory_mark_plugged(struct guest_region *region, uint64_t start, uint64_t last)
-{
-	struct vfio_range left;
-	struct vfio_range run;
-
-	if (last < region->spec.start || start > region->spec.last)
-		return;
-	left.start = start > region->spec.start ? piece_of(region, start) : 0;
-	left.last = piece_of(region, last < region->spec.last ? last : region->spec.last);
-	while (vfio_bits_first_run(region->plugged, true, left.start, left.last, &run)) {
-		struct vfio_memory_section part = section_of(region, run);
-
-		vfio_memory_mark(region, start > part.start ? start : part.start,
-				 last < part.last ? last : part.last);
-		if (run.last == left.last)
-			break;
-		left.start = run.last + 1;
-	}
-}
-
 static bool range_fits(const struct guest_region *region, uint64_t start, uint64_t last)
 {
 	uint64_t mask = region->spec.granularity - 1;
@@ -108,8 +88,6 @@ static bool ask_all(struct vfio_memory *memory, const struct guest_region *regio
 		piece = section_of(region, run);
 		if (!ask(memory, &piece, error))
 			goto take_back;
-		if (run.last == last)
-			break;
 		holes.start = run.last + 1;
 	}
 	return true;
@@ -137,8 +115,6 @@ static void mark_holes(struct vfio_memory *memory, struct guest_region *region, 
 		struct vfio_memory_section piece = section_of(region, run);
 
 		vfio_memory_mark(region, piece.start, piece.last);
-		if (run.last == last)
-			break;
 		first = run.last + 1;
 	}
 }
@@ -190,7 +166,7 @@ void vfio_memory_discard(struct vfio_memory *memory, uint32_t id, uint64_t start
 	memory->reporting--;
 }
 
-/* ---- replay ---- */
+/* ---- what is plugged ---- */
 
 /* The plugged part of a section, by pieces, in the highest or lowest run; cut to the section. */
 static bool part_of(const struct guest_region *region, const struct vfio_memory_section *section,
@@ -210,6 +186,22 @@ static bool part_of(const struct guest_region *region, const struct vfio_memory_
 		part->last = section->last;
 	return true;
 }
+
+void vfio_memory_mark_plugged(struct guest_region *region, uint64_t start, uint64_t last)
+{
+	struct vfio_memory_section left = vfio_memory_whole(region);
+	struct vfio_memory_section part;
+
+	if (last < left.start)
+		return;
+	left.start = start > left.start ? start : left.start;
+	left.last = last < left.last ? last : left.last;
+	/* Behind the last piece there is no part, also where the next address wraps. */
+	for (; part_of(region, &left, false, &part); left.start = part.last + 1)
+		vfio_memory_mark(region, part.start, part.last);
+}
+
+/* ---- replay ---- */
 
 static void replay_discard(const struct guest_region *region, struct vfio_memory_section left,
 			   struct vfio_memory_listener *listener)

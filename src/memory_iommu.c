@@ -140,12 +140,10 @@ void vfio_memory_iommu_replay(struct vfio_memory *memory, const struct vfio_memo
 	if (!region || !listener->iommu_notify)
 		return;
 	memory->reporting++;
-	for (size_t i = first_from(region, section->start); i < region->map_count; i++) {
+	for (size_t i = 0; i < region->map_count; i++) {
 		const struct vfio_iommu_entry *entry = &region->maps[i];
 
-		if (entry->last > section->last)
-			break;
-		if (entry->iova >= section->start)
+		if (entry->iova >= section->start && entry->last <= section->last)
 			listener->iommu_notify(listener, section, entry);
 	}
 	memory->reporting--;

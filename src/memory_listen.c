@@ -88,8 +88,6 @@ static void take_out(struct vfio_memory *memory, struct vfio_memory_listener *li
 		listener->next->prev = listener->prev;
 	else
 		memory->last = listener->prev;
-	listener->next = NULL;
-	listener->prev = NULL;
 }
 
 static void replay_add(struct vfio_memory *memory, struct vfio_memory_listener *listener)

@@ -70,7 +70,6 @@ void vfio_device_end_migration(struct vfio_device *device)
 	vfio_close(device->vfio, &device->data_fd);
 	if (device->blocked && vmm->unblock_migration)
 		vmm->unblock_migration(vmm->ctx, device->blocker);
-	device->blocked = false;
 }
 
 void vfio_device_migration_info(const struct vfio_device *device, struct vfio_migration_info *info)
@@ -144,9 +143,9 @@ bool vfio_device_mig_read(struct vfio_device *device, void *bytes, size_t len, s
 	/* A device that copies ahead has nothing now but may have later. */
 	if (ret == -ENOMSG)
 		return true;
-	if (ret < 0 || (size_t)ret > len)
-		return vfio_fail(error, ret < 0 ? (int)ret : -EIO, "%s: reading its state",
-				 device->options.name);
+	/* An errno is more than any length. */
+	if ((size_t)ret > len)
+		return vfio_fail(error, (int)ret, "%s: reading its state", device->options.name);
 	*got = (size_t)ret;
 	return true;
 }
@@ -160,7 +159,7 @@ bool vfio_device_mig_write(struct vfio_device *device, const void *bytes, size_t
 		long ret = device->ops->io->mig_write(device, at, len);
 
 		if (ret <= 0 || (size_t)ret > len)
-			return vfio_fail(error, ret < 0 ? (int)ret : -EIO, "%s: writing its state",
+			return vfio_fail(error, (int)ret, "%s: writing its state",
 					 device->options.name);
 		at += ret;
 		len -= (size_t)ret;

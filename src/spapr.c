@@ -11,7 +11,7 @@
  * included, and there is no moment at which their devices could do without. Groups of one address
  * space therefore have containers side by side.
  *
- * Positive answers of map and register mean that it was not done, or not all of it.
+ * Positive answers of map mean that it was not done, or not all of it.
  */
 #include <uapi/vfio.h>
 
@@ -70,7 +70,8 @@ static bool turn_on(struct vfio_container *container, struct vfio_error *error)
 	int ret;
 
 	if (spapr->dynamic) {
-		ret = spapr_window_remove(container, spapr->default_start);
+		/* The default window, which is not made yet, goes as 0 wherever it would be. */
+		ret = spapr_window_remove(container, 0);
 		return !ret || vfio_fail(error, ret, "VFIO_IOMMU_SPAPR_TCE_REMOVE");
 	}
 	if (!spapr->v2) {
@@ -95,14 +96,10 @@ static bool set_up(struct vfio_container *container, struct vfio_error *error)
 	return turn_on(container, error);
 }
 
-static void end_ram(struct vfio_container *container);
-
 static void spapr_close(struct vfio_container *container)
 {
-	struct spapr *spapr = container->state;
+	const struct spapr *spapr = container->state;
 
-	spapr_window_end(container);
-	end_ram(container);
 	if (spapr->enabled)
 		vfio_file_ioctl(container, VFIO_IOMMU_DISABLE, NULL);
 	vfio_file_close(container);
@@ -122,17 +119,16 @@ static bool spapr_open(struct vfio_container *container, struct vfio_device *fir
 static bool spapr_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
 		       struct vfio_error *error)
 {
-	bool entered;
-
-	*fits = false;
-	if (device->group->container != container)
-		return true;
-	return vfio_file_join(container, device, fits, &entered, error);
+	(void)error;
+	*fits = device->group->container == container;
+	return true;
 }
 
+/* Its group stays: those that are left are of the same one. */
 static void spapr_leave(struct vfio_container *container, struct vfio_device *device)
 {
-	vfio_file_leave(container, device);
+	(void)container;
+	(void)device;
 }
 
 /* ---- memory ---- */
@@ -149,16 +145,14 @@ static struct spapr_ram *find_ram(struct spapr *spapr, uint64_t vaddr, uint64_t 
 	return ram;
 }
 
-/* Registers (or the opposite) what @ram says. The kernel's answer. */
-static long call_ram(struct vfio_container *container, uint32_t request,
-		     const struct spapr_ram *ram)
+/* Registers (or the opposite) what @ram says. 0 or -errno. */
+static int call_ram(struct vfio_container *container, uint32_t request, const struct spapr_ram *ram)
 {
-	const struct spapr *spapr = container->state;
 	struct vfio_iommu_spapr_register_memory arg = { .argsz = sizeof(arg),
 							.vaddr = ram->vaddr,
 							.size = ram->last - ram->vaddr + 1 };
 
-	return vfio_ioctl(container->vfio, spapr->file.fd, request, &arg);
+	return vfio_file_ioctl(container, request, &arg);
 }
 
 /* The whole pages of it, which are all that can be mapped. False for none. */
@@ -169,12 +163,11 @@ static bool cut_to_pages(uint64_t *vaddr, uint64_t *last)
 	return *vaddr < *last;
 }
 
-static int spapr_ram_add(struct vfio_container *container, uint64_t vaddr, uint64_t size)
+static int spapr_ram_add(struct vfio_container *container, uint64_t vaddr, uint64_t last)
 {
 	struct spapr *spapr = container->state;
-	uint64_t last = vaddr + (size - 1);
 	struct spapr_ram *ram;
-	long ret;
+	int ret;
 
 	if (!spapr->v2)
 		return 0;
@@ -193,7 +186,7 @@ static int spapr_ram_add(struct vfio_container *container, uint64_t vaddr, uint6
 	ret = call_ram(container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, ram);
 	if (ret) {
 		vfio_release(container->vfio, ram);
-		return ret > 0 ? -EFAULT : (int)ret; /* that many pages are there, no more */
+		return ret;
 	}
 	LIST_INSERT_HEAD(&spapr->ram, ram, entry);
 	return 0;
@@ -203,12 +196,13 @@ static int spapr_ram_add(struct vfio_container *container, uint64_t vaddr, uint6
  * While a TCE may still point there it is not taken back, for the kernel would forget that it has
  * it. What stays goes with the container, after the maps and windows.
  */
-static void spapr_ram_del(struct vfio_container *container, uint64_t vaddr, uint64_t size)
+static void spapr_ram_del(struct vfio_container *container, uint64_t vaddr, uint64_t last)
 {
 	struct spapr *spapr = container->state;
-	uint64_t last = vaddr + (size - 1);
-	struct spapr_ram *ram = cut_to_pages(&vaddr, &last) ? find_ram(spapr, vaddr, last) : NULL;
+	struct spapr_ram *ram;
 
+	cut_to_pages(&vaddr, &last);
+	ram = find_ram(spapr, vaddr, last);
 	if (!ram || --ram->users || spapr->stuck)
 		return;
 	if (call_ram(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, ram)) {
@@ -238,8 +232,6 @@ static void end_ram(struct vfio_container *container)
  * nobody. */
 static int spapr_map(struct vfio_container *container, const struct vfio_map *map)
 {
-	if (!map->size || map->iova + (map->size - 1) < map->iova)
-		return -EINVAL;
 	if (!spapr_window_find(container->state, map->iova, map->iova + (map->size - 1)))
 		return -ERANGE;
 	return vfio_file_map(container, map);
@@ -249,11 +241,9 @@ static int spapr_unmap(struct vfio_container *container, uint64_t iova, uint64_t
 		       const struct vfio_dirty *dirty)
 {
 	struct spapr *spapr = container->state;
-	int ret;
+	int ret = vfio_file_unmap(container, 0, iova, size, NULL);
 
-	if (dirty)
-		return -ENOTSUP;
-	ret = vfio_file_unmap(container, 0, iova, size, NULL);
+	(void)dirty; /* is only asked for where it is tracked */
 	if (ret && !spapr->stuck)
 		vfio_warn(container->vfio, ret, "memory stays registered with the kernel");
 	spapr->stuck |= ret != 0;
@@ -262,15 +252,12 @@ static int spapr_unmap(struct vfio_container *container, uint64_t iova, uint64_t
 
 static void spapr_unmap_rest(struct vfio_container *container)
 {
-	const struct spapr *spapr = container->state;
+	const struct spapr_window *window = NULL;
 
-	for (uint32_t i = 0; i < VFIO_RANGES_MAX && container->mapping_count; i++) {
-		const struct spapr_window *window = &spapr->windows[i];
-
-		if (window->there)
-			vfio_file_unmap(container, 0, window->start,
-					window->last - window->start + 1, NULL);
-	}
+	while (container->mapping_count && (window = spapr_window_next(container->state, window)))
+		vfio_file_unmap(container, 0, window->start, window->last - window->start + 1,
+				NULL);
+	spapr_window_end(container);
 	end_ram(container);
 }
 
@@ -293,6 +280,5 @@ const struct vfio_backend_ops vfio_spapr_ops = {
 	.kvm_added = spapr_kvm_added,
 	.ram_add = spapr_ram_add,
 	.ram_del = spapr_ram_del,
-	.reset_fds = vfio_group_reset_fds,
 	.cpr_reason = "TCE tables hold the addresses of the process that filled them",
 };

@@ -51,8 +51,10 @@ struct spapr {
 void spapr_window_fixed(struct vfio_container *container);
 /* VFIO_IOMMU_SPAPR_TCE_REMOVE. 0 or -errno. */
 int spapr_window_remove(struct vfio_container *container, uint64_t start);
-/* Forgets all users and removes what was made. */
+/* Removes what was made and would not go when its last section went. */
 void spapr_window_end(struct vfio_container *container);
+/* The window behind @window; the first one for NULL. NULL at the end. */
+struct spapr_window *spapr_window_next(struct spapr *spapr, const struct spapr_window *window);
 /* The window that holds [start, last], or NULL. */
 struct spapr_window *spapr_window_find(struct spapr *spapr, uint64_t start, uint64_t last);
 

@@ -16,41 +16,50 @@
 #include "spapr.h"
 
 /* Memory of POWER hosts has pages of 64 KiB; of larger ones nothing is known here. */
-static const uint64_t page_max = 65536;
+static const uint64_t pages_known = 0x1ffff;
 
 /* ---- the list ---- */
 
 static bool overlap(const struct spapr_window *window, uint64_t start, uint64_t last)
 {
-	return window->there && window->start <= last && start <= window->last;
+	return window->start <= last && start <= window->last;
 }
 
 static bool covers(const struct spapr_window *window, uint64_t start, uint64_t last)
 {
-	return window->there && window->start <= start && last <= window->last;
+	return window->start <= start && last <= window->last;
 }
 
-struct spapr_window *spapr_window_find(struct spapr *spapr, uint64_t start, uint64_t last)
+struct spapr_window *spapr_window_next(struct spapr *spapr, const struct spapr_window *window)
 {
-	for (uint32_t i = 0; i < VFIO_RANGES_MAX; i++) {
-		if (covers(&spapr->windows[i], start, last))
+	uint32_t i = window ? (uint32_t)(window - spapr->windows) + 1 : 0;
+
+	for (; i < VFIO_RANGES_MAX; i++) {
+		if (spapr->windows[i].there)
 			return &spapr->windows[i];
 	}
 	return NULL;
 }
 
+struct spapr_window *spapr_window_find(struct spapr *spapr, uint64_t start, uint64_t last)
+{
+	struct spapr_window *window = NULL;
+
+	while ((window = spapr_window_next(spapr, window))) {
+		if (covers(window, start, last))
+			break;
+	}
+	return window;
+}
+
 static void publish(struct vfio_container *container)
 {
-	const struct spapr *spapr = container->state;
+	const struct spapr_window *window = NULL;
 
 	container->range_count = 0;
-	for (uint32_t i = 0; i < VFIO_RANGES_MAX; i++) {
-		const struct spapr_window *window = &spapr->windows[i];
-
-		if (window->there)
-			container->ranges[container->range_count++] =
-				(struct vfio_range){ window->start, window->last };
-	}
+	while ((window = spapr_window_next(container->state, window)))
+		container->ranges[container->range_count++] =
+			(struct vfio_range){ window->start, window->last };
 }
 
 static bool is_used(const struct spapr *spapr, const struct spapr_window *window)
@@ -65,13 +74,16 @@ static bool is_used(const struct spapr *spapr, const struct spapr_window *window
 	return window->fixed;
 }
 
-static struct spapr_window *free_slot(struct spapr *spapr)
+static struct spapr_window *free_slot(struct vfio_container *container)
 {
-	for (uint32_t i = 0; i < VFIO_RANGES_MAX; i++) {
-		if (!spapr->windows[i].there)
-			return &spapr->windows[i];
-	}
-	return NULL;
+	struct spapr *spapr = container->state;
+	struct spapr_window *window = spapr->windows;
+
+	if (container->range_count == VFIO_RANGES_MAX)
+		return NULL;
+	while (window->there)
+		window++;
+	return window;
 }
 
 /* ---- windows come and go ---- */
@@ -135,10 +147,7 @@ static int create(struct vfio_container *container, struct spapr_window *window,
 		return first;
 	if (levels > 1)
 		vfio_warn(container->vfio, 0, "a DMA window has a table of %u levels", levels);
-	/* The end of the 64-bit space is as far as a window can reach. */
 	window->last = window->start + (size - 1);
-	if (window->last < window->start)
-		window->last = UINT64_MAX;
 	window->there = true;
 	publish(container);
 	return 0;
@@ -157,15 +166,15 @@ static uint64_t round_up(uint64_t start, uint64_t last)
 {
 	uint64_t size = 1;
 
-	while (size && size - 1 < last - start)
+	while (size - 1 < last - start)
 		size <<= 1;
 	return size;
 }
 
-/* The largest of the kernel's TCE pages that is not above @limit, or 0. */
+/* The largest of the kernel's TCE pages that is above neither @limit nor the host's, or 0. */
 static uint64_t page_below(const struct vfio_container *container, uint64_t limit)
 {
-	uint64_t fit = container->pgsizes & (limit | (limit - 1));
+	uint64_t fit = container->pgsizes & pages_known & (limit | (limit - 1));
 
 	return fit ? (uint64_t)1 << (63 - __builtin_clzll(fit)) : 0;
 }
@@ -179,9 +188,7 @@ static struct need need_of(struct vfio_container *container,
 	uint64_t start = section->start;
 
 	if (region->kind == VFIO_MEMORY_IOMMU) {
-		uint64_t limit = region->iommu_pgsizes & -region->iommu_pgsizes;
-
-		need.page = page_below(container, limit < page_max ? limit : page_max);
+		need.page = page_below(container, region->iommu_pgsizes & -region->iommu_pgsizes);
 		need.size = round_up(start, section->last);
 		return need;
 	}
@@ -197,11 +204,11 @@ static struct need need_of(struct vfio_container *container,
 	return need;
 }
 
-static bool fail(const struct need *need, int code, struct vfio_error *error, const char *why)
+static void fail(const struct need *need, int code, struct vfio_error *error, const char *why)
 {
-	return vfio_fail(error, code, "no DMA window for [0x%llx, 0x%llx], %s",
-			 (unsigned long long)need->section->start,
-			 (unsigned long long)need->section->last, why);
+	vfio_fail(error, code, "no DMA window for [0x%llx, 0x%llx], %s",
+		  (unsigned long long)need->section->start, (unsigned long long)need->section->last,
+		  why);
 }
 
 /* Removes windows that nobody uses and that a new one would meet. False when one stays. */
@@ -209,16 +216,17 @@ static bool make_room(struct vfio_container *container, const struct need *need,
 		      struct vfio_error *error)
 {
 	struct spapr *spapr = container->state;
+	struct spapr_window *window = NULL;
 
-	for (uint32_t i = 0; i < VFIO_RANGES_MAX; i++) {
-		struct spapr_window *window = &spapr->windows[i];
-
+	while ((window = spapr_window_next(spapr, window))) {
 		if (!overlap(window, need->section->start, need->section->last))
 			continue;
 		if (!is_used(spapr, window))
 			drop(container, window);
-		if (window->there)
-			return fail(need, -EEXIST, error, "another window overlaps it");
+		if (!window->there)
+			continue;
+		fail(need, -EEXIST, error, "another window overlaps it");
+		return false;
 	}
 	return true;
 }
@@ -226,11 +234,11 @@ static bool make_room(struct vfio_container *container, const struct need *need,
 static struct spapr_window *new_window(struct vfio_container *container, const struct need *need,
 				       struct vfio_error *error)
 {
-	struct spapr *spapr = container->state;
-	struct spapr_window *window = free_slot(spapr);
+	const struct spapr *spapr = container->state;
+	struct spapr_window *window;
 	int ret;
 
-	if (!spapr->dynamic || !window || !need->size || !need->page) {
+	if (!spapr->dynamic || !need->size || !need->page) {
 		fail(need, spapr->dynamic ? -ENOTSUP : -ERANGE, error,
 		     !spapr->dynamic ? "it is not in the default window"
 		     : !need->page   ? "the vIOMMU's pages are too small"
@@ -239,6 +247,11 @@ static struct spapr_window *new_window(struct vfio_container *container, const s
 	}
 	if (!make_room(container, need, error))
 		return NULL;
+	window = free_slot(container);
+	if (!window) {
+		fail(need, -ENOSPC, error, "there are too many");
+		return NULL;
+	}
 	*window = (struct spapr_window){ .page_shift = (uint32_t)__builtin_ctzll(need->page) };
 	ret = create(container, window, need->size);
 	if (ret) {
@@ -285,7 +298,7 @@ static bool serve(struct vfio_container *container, const struct spapr_user *use
 	struct vfio_group *group = group_of(container);
 	int ret = 0;
 
-	if (user->table && group)
+	if (user->table)
 		ret = vfio_kvm_set_tce(container->vfio, group->fd, user->table_fd);
 	return !ret ||
 	       vfio_fail(error, ret, "group %s: KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE", group->name);
@@ -316,42 +329,40 @@ static void end_user(struct vfio_container *container, struct spapr_user *user)
 		drop(container, window);
 }
 
-static bool add_user(struct vfio_container *container, const struct vfio_memory_section *section,
-		     struct spapr_window *window, struct vfio_error *error)
+/* A BAR is mapped where there is a window anyway, and does without otherwise. */
+static struct spapr_window *window_for(struct vfio_container *container,
+				       const struct vfio_memory_section *section,
+				       struct vfio_error *error)
+{
+	struct need need;
+
+	if (section->region->kind == VFIO_MEMORY_RAM_DEVICE)
+		return spapr_window_find(container->state, section->start, section->last);
+	need = need_of(container, section);
+	return get_window(container, &need, error);
+}
+
+bool spapr_section_add(struct vfio_container *container, const struct vfio_memory_section *section,
+		       struct vfio_error *error)
 {
 	struct spapr *spapr = container->state;
 	struct spapr_user *user = vfio_alloc(container->vfio, sizeof(*user));
 
-	if (!user) {
-		if (!is_used(spapr, window))
-			drop(container, window);
+	if (!user)
 		return vfio_fail(error, -ENOMEM, "cannot use a DMA window");
+	user->window = window_for(container, section, error);
+	if (!user->window) {
+		vfio_release(container->vfio, user);
+		return section->region->kind == VFIO_MEMORY_RAM_DEVICE;
 	}
-	user->window = window;
 	user->section = section->id;
-	user->table = section->region->kind == VFIO_MEMORY_IOMMU && section->region->tce_table;
+	user->table = section->region->tce_table;
 	user->table_fd = section->region->tce_table_fd;
 	LIST_INSERT_HEAD(&spapr->users, user, entry);
 	if (serve(container, user, error))
 		return true;
 	end_user(container, user);
 	return false;
-}
-
-bool spapr_section_add(struct vfio_container *container, const struct vfio_memory_section *section,
-		       struct vfio_error *error)
-{
-	struct need need = need_of(container, section);
-	struct spapr_window *window;
-
-	/* A BAR is mapped where there is a window anyway, and does without otherwise. */
-	if (section->region->kind == VFIO_MEMORY_RAM_DEVICE)
-		window = spapr_window_find(container->state, section->start, section->last);
-	else
-		window = get_window(container, &need, error);
-	if (!window)
-		return section->region->kind == VFIO_MEMORY_RAM_DEVICE;
-	return add_user(container, section, window, error);
 }
 
 void spapr_section_del(struct vfio_container *container, const struct vfio_memory_section *section)
@@ -371,15 +382,10 @@ void spapr_section_del(struct vfio_container *container, const struct vfio_memor
 
 void spapr_window_end(struct vfio_container *container)
 {
-	struct spapr *spapr = container->state;
-	struct spapr_user *user;
+	struct spapr_window *window = NULL;
 
-	while ((user = LIST_FIRST(&spapr->users))) {
-		LIST_REMOVE(user, entry);
-		vfio_release(container->vfio, user);
-	}
-	for (uint32_t i = 0; i < VFIO_RANGES_MAX; i++) {
-		if (spapr->windows[i].there && !spapr->windows[i].fixed)
-			drop(container, &spapr->windows[i]);
+	while ((window = spapr_window_next(container->state, window))) {
+		if (!window->fixed)
+			drop(container, window);
 	}
 }

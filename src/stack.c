@@ -48,8 +48,9 @@ char *vfio_strdup(struct vfio *vfio, const char *text)
 
 void vfio_warn(struct vfio *vfio, int code, const char *format, ...)
 {
-	struct vfio_error error = { 0 };
+	struct vfio_error error;
 	char message[192];
+	const char *text = message;
 	va_list args;
 
 	if (!vfio->vmm.warn)
@@ -57,9 +58,11 @@ void vfio_warn(struct vfio *vfio, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	if (code)
+	if (code) {
 		vfio_fail(&error, code, "%s", message);
-	vfio->vmm.warn(vfio->vmm.ctx, code ? error.message : message);
+		text = error.message;
+	}
+	vfio->vmm.warn(vfio->vmm.ctx, text);
 }
 
 /* ---- the instance ---- */
@@ -77,7 +80,6 @@ struct vfio *vfio_new(const struct vfio_sys *sys, const struct vfio_vmm *vmm)
 	TAILQ_INIT(&vfio->devices);
 	TAILQ_INIT(&vfio->groups);
 	TAILQ_INIT(&vfio->iommufds);
-	vfio->kvm_vm = -1;
 	vfio->kvm_device = -1;
 	vfio_cpr_init(vfio);
 	return vfio;
@@ -178,7 +180,6 @@ int vfio_ask_growing(struct vfio *vfio, int (*call)(void *ctx, void *info), void
 			return ret;
 		room = argsz_of(*info);
 		vfio_release(vfio, *info);
-		*info = NULL;
 		if (room > max)
 			return -E2BIG;
 	}
@@ -213,8 +214,7 @@ struct cap_header {
 	uint32_t next;
 };
 
-const void *vfio_next_cap(const void *info, size_t argsz, uint32_t first, uint32_t *offset,
-			  size_t min)
+const void *vfio_next_cap(const void *info, size_t argsz, uint32_t first, uint32_t *offset)
 {
 	struct cap_header header;
 	uint32_t at = first;
@@ -226,9 +226,7 @@ const void *vfio_next_cap(const void *info, size_t argsz, uint32_t first, uint32
 			return NULL;
 		at = header.next;
 	}
-	if (min < sizeof(header))
-		min = sizeof(header);
-	if (!at || at % 4 || at > argsz || argsz - at < min)
+	if (!at || at % 4 || (uint64_t)at + sizeof(header) > argsz)
 		return NULL;
 	*offset = at;
 	return (const char *)info + at;

@@ -54,7 +54,7 @@ struct vfio {
 	TAILQ_HEAD(vfio_device_list, vfio_device) devices; /* in the order of attaching */
 	TAILQ_HEAD(, vfio_group) groups;		   /* open ones */
 	TAILQ_HEAD(, vfio_iommufd) iommufds;
-	int kvm_vm;	/* -1, or the VM that is told */
+	int kvm_vm;	/* the VM that is told, while there is the next */
 	int kvm_device; /* -1, or its VFIO device */
 	struct vfio_cpr cpr;
 };
@@ -97,17 +97,16 @@ int vfio_ask_growing(struct vfio *vfio, int (*call)(void *ctx, void *info), void
 
 /*
  * The next capability of a chain: *offset is 0 to begin with @first, and is moved. Returns the
- * capability, all of it inside [info, info + argsz) for @min bytes, or NULL at the end or where
- * the chain is broken (outside, unaligned, going back).
+ * capability, whose header is inside [info, info + argsz), or NULL at the end or where the chain is
+ * broken (outside, unaligned, going back).
  */
-const void *vfio_next_cap(const void *info, size_t argsz, uint32_t first, uint32_t *offset,
-			  size_t min);
+const void *vfio_next_cap(const void *info, size_t argsz, uint32_t first, uint32_t *offset);
 
 /* ---- errors: error.c ---- */
 
 /*
- * Fills @error (NULL is allowed) with -errno @code and "WHAT: text of the errno". Always returns
- * false.
+ * Fills @error (NULL is allowed) with -errno @code and "WHAT: text of the errno". A code that is no
+ * -errno, such as an answer that makes no sense, is -EIO. Always returns false.
  */
 bool vfio_fail(struct vfio_error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -162,7 +161,6 @@ struct vfio_container {
 	struct vfio_range ranges[VFIO_RANGES_MAX];
 	uint32_t max_mappings;
 	bool dirty_supported;
-	uint64_t dirty_pgsizes;
 	bool dirty_active;
 	bool unmap_tells; /* what devices log is in the answer of an unmap, too */
 	uint64_t mapping_count;
@@ -226,9 +224,9 @@ struct vfio_backend_ops {
 		     struct vfio_error *error);
 	void (*close)(struct vfio_container *container);
 	/*
-	 * Puts a device into a container that exists: *fits says whether it could. False only for
-	 * an error that ends the search. The first device is in it by open already. Undone by
-	 * leave.
+	 * Puts a device into a container that exists: *fits, false before, says whether it could.
+	 * False only for an error that ends the search. The first device is in it by open already.
+	 * Undone by leave.
 	 */
 	bool (*join)(struct vfio_container *container, struct vfio_device *device, bool *fits,
 		     struct vfio_error *error);
@@ -238,8 +236,9 @@ struct vfio_backend_ops {
 	/* -- maps -- */
 	int (*map)(struct vfio_container *container, const struct vfio_map *map);
 	/*
-	 * Unmaps exactly what was mapped in the range; with @dirty, notes what was written
-	 * (-ENOTSUP where it cannot). -ENOENT where less was mapped than that; it is gone then.
+	 * Unmaps exactly what was mapped in the range; with @dirty, which is only asked for while
+	 * it is tracked, notes what was written. -ENOENT where less was mapped than that; it is
+	 * gone then.
 	 */
 	int (*unmap)(struct vfio_container *container, uint64_t iova, uint64_t size,
 		     const struct vfio_dirty *dirty);
@@ -253,7 +252,6 @@ struct vfio_backend_ops {
 	/*
 	 * Called when a container goes, before guest memory may be discarded again: lets go of
 	 * whatever is left, as well as it can. container->mapping_count is 0 unless unmaps failed.
-	 * NULL: only close() can.
 	 */
 	void (*unmap_rest)(struct vfio_container *container);
 	/*
@@ -265,8 +263,8 @@ struct vfio_backend_ops {
 	void (*section_del)(struct vfio_container *container,
 			    const struct vfio_memory_section *section);
 	/* Tells of RAM before it is mapped: sPAPR preregistration. May be NULL. */
-	int (*ram_add)(struct vfio_container *container, uint64_t vaddr, uint64_t size);
-	void (*ram_del)(struct vfio_container *container, uint64_t vaddr, uint64_t size);
+	int (*ram_add)(struct vfio_container *container, uint64_t vaddr, uint64_t last);
+	void (*ram_del)(struct vfio_container *container, uint64_t vaddr, uint64_t last);
 	/*
 	 * A VM came and has the container's groups in its list: what else KVM is to do for it. May
 	 * be NULL.
@@ -278,12 +276,6 @@ struct vfio_backend_ops {
 	void (*dirty_stop)(struct vfio_container *container);
 	int (*dirty_read)(struct vfio_container *container, uint64_t iova, uint64_t size,
 			  const struct vfio_dirty *dirty);
-
-	/*
-	 * -- hot reset: puts into @fds what proves that the device is ours; returns the count or
-	 * -errno. NULL: no hot reset --
-	 */
-	int (*reset_fds)(struct vfio_device *device, int32_t *fds, uint32_t max);
 
 	/* -- live update; NULL: it cannot be, for the reason given -- */
 	const struct vfio_cpr_ops *cpr;
@@ -347,6 +339,8 @@ struct vfio_group {
 	bool in_kvm;
 };
 
+/* The open group of that name, or NULL. */
+struct vfio_group *vfio_group_by_name(struct vfio *vfio, const char *name);
 bool vfio_group_get(struct vfio_device *device, struct vfio_error *error);
 void vfio_group_put(struct vfio_device *device);
 

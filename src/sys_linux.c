@@ -82,27 +82,24 @@ static long linux_write(void *ctx, int fd, uint64_t buf, uint64_t len)
 }
 
 /*
- * Anonymous memory goes to odd multiples of 1 GiB, the first that is free. A kernel before 4.17, or
- * an emulator, does not know MAP_FIXED_NOREPLACE and takes the address as a wish: what it gives
- * instead is given back.
+ * Anonymous memory goes to odd multiples of 1 GiB, the first that is free. The address is a wish:
+ * what comes instead of one that is taken is given back.
  */
 static int map_anonymous(uint64_t len, int prot, uint64_t *addr)
 {
-	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
 	const uint64_t gib = (uint64_t)1 << 30;
 	const uint64_t end = (uint64_t)1 << 46;
 
 	for (uint64_t at = ((uint64_t)1 << 40) + gib; at < end; at += 2 * gib) {
-		void *got = mmap(pointer(at), len, prot, flags, -1, 0);
+		void *got = mmap(pointer(at), len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+		if (got == MAP_FAILED)
+			return -errno;
 		if (got == pointer(at)) {
 			*addr = at;
 			return 0;
 		}
-		if (got != MAP_FAILED)
-			munmap(got, len);
-		else if (errno != EEXIST)
-			return -errno;
+		munmap(got, len);
 	}
 	return -ENOMEM;
 }
@@ -229,7 +226,8 @@ static uint32_t take_fds(struct msghdr *msg, int *fds, uint32_t room)
 	for (struct cmsghdr *at = CMSG_FIRSTHDR(msg); at; at = CMSG_NXTHDR(msg, at)) {
 		size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-		if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+		/* All that a socket of this kind says of itself is of one level. */
+		if (at->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t i = 0; i < count; i++) {
 			int fd;
@@ -270,7 +268,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* A signal ends a wait but not the time that was asked for. */
+/* A signal ends a wait but not the time that was asked for. More than 24 days are for ever. */
 static int linux_poll(void *ctx, int fd, uint64_t ticks)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
@@ -280,13 +278,13 @@ static int linux_poll(void *ctx, int fd, uint64_t ticks)
 	for (;;) {
 		uint64_t past = now_ms() - start;
 		uint64_t left = past < ticks ? ticks - past : 0;
-		int ret = poll(&wait, 1, left > INT_MAX ? INT_MAX : (int)left);
+		int ret = poll(&wait, 1, left > INT_MAX ? -1 : (int)left);
 
 		if (ret > 0)
 			return wait.revents & POLLNVAL ? -EBADF : 1;
 		if (ret < 0 && errno != EINTR)
 			return -errno;
-		if (!ret && left <= INT_MAX)
+		if (!ret)
 			return 0;
 	}
 }

@@ -47,10 +47,9 @@ struct user_message {
 	int fds[VFIO_USER_MAX_MSG_FDS];
 };
 
-/* A request that is under way and that nobody waits for. */
+/* A request that is under way and that nobody waits for, or has failed and is not told yet. */
 struct user_async {
-	bool used;
-	bool failed; /* replied to, with an error that is not told yet */
+	bool failed;
 	int code;
 	uint16_t id;
 	uint16_t cmd;	     /* DMA_MAP or DMA_UNMAP */
@@ -63,8 +62,7 @@ struct user_limits {
 	uint32_t xfer_bytes; /* data in one message, both ways */
 	uint32_t max_maps;
 	uint64_t pgsizes;
-	uint64_t migration_pgsize; /* 0: nothing was said */
-	uint64_t bitmap_bytes;	   /* of dirty bits in one message */
+	uint64_t bitmap_bytes; /* of dirty bits in one message */
 	bool write_multi;
 };
 
@@ -86,9 +84,9 @@ struct vfio_user {
 	uint32_t late_count;
 	/* maps, while memory changes */
 	bool gathering;
-	struct user_async async[USER_ASYNC_MAX];
+	struct user_async async[USER_ASYNC_MAX]; /* the first async_used of them */
 	uint32_t async_used;
-	uint32_t async_failed;
+	uint32_t async_failed;		/* of those */
 	bool doubt;			/* the server may have a map that the container has not */
 	bool end_told;			/* the VMM knows that it is broken */
 	const struct vfio_map *mapping; /* what is being mapped: the server may want it already */
@@ -138,7 +136,7 @@ struct user_call {
 	/* the sizes that the payload of the reply may have */
 	uint32_t reply_min;
 	uint32_t reply_max;
-	int *reply_fd; /* gets the first descriptor, or -1; NULL: none is wanted */
+	int *reply_fd; /* gets the first descriptor, if there is one; NULL: none is wanted */
 	/* the reply: valid until the next call */
 	const uint8_t *reply;
 	uint32_t reply_size;
@@ -157,7 +155,7 @@ int user_send_only(struct vfio_user *user, const struct user_call *call);
  */
 int user_begin_async(struct vfio_user *user, const struct user_call *call,
 		     const struct vfio_map *map);
-/* Waits for all of them. What failed is in the slots, until user_forget_async(). */
+/* Waits for all of them. What is left in the slots has failed, until user_forget_async(). */
 void user_wait_async(struct vfio_user *user);
 void user_forget_async(struct vfio_user *user);
 /* Serves what the server asks for now, without waiting. */
@@ -168,7 +166,7 @@ void user_poll(struct vfio_user *user);
 /* The first exchange. False with the reason. */
 bool user_negotiate(struct vfio_user *user, struct vfio_error *error);
 
-enum user_json_kind { USER_JSON_NUMBER, USER_JSON_BOOLEAN, USER_JSON_OBJECT };
+enum user_json_kind { USER_JSON_ANY, USER_JSON_NUMBER, USER_JSON_BOOLEAN, USER_JSON_OBJECT };
 
 /* A member that is looked for. */
 struct user_json_key {
@@ -180,11 +178,10 @@ struct user_json_key {
 };
 
 /*
- * Reads a JSON object of @len bytes; members that are not in @keys are checked and skipped. False
- * for what is no JSON object, or has a member of another kind, or a number that is no whole one of
- * 64 bits.
+ * Reads a JSON object; members that are not in @keys are checked and skipped. False for what is no
+ * JSON object, or has a member of another kind, or a number that is no whole one of 64 bits.
  */
-bool user_json_read(const char *text, size_t len, const struct user_json_key *keys);
+bool user_json_read(const char *text, const struct user_json_key *keys);
 
 /* ---- user_device.c, user_container.c ---- */
 

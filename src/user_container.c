@@ -21,8 +21,6 @@ static void disconnect(struct vfio_device *device)
 {
 	user_wire_close(device->user);
 	vfio_release(device->vfio, device->user);
-	device->user = NULL;
-	device->fd = -1;
 }
 
 static bool user_claim(struct vfio_device *device, struct vfio_error *error)
@@ -74,7 +72,6 @@ static bool user_open(struct vfio_container *container, struct vfio_device *firs
 	container->range_count = 1;
 	container->ranges[0] = (struct vfio_range){ 0, UINT64_MAX };
 	container->max_mappings = user->limits.max_maps;
-	container->dirty_pgsizes = user->limits.migration_pgsize;
 	container->unmap_tells = true;
 	user->container = container;
 	return true;
@@ -93,8 +90,8 @@ static bool user_join(struct vfio_container *container, struct vfio_device *devi
 {
 	(void)container;
 	(void)device;
+	(void)fits;
 	(void)error;
-	*fits = false;
 	return true;
 }
 
@@ -131,7 +128,7 @@ static int unmap_now(struct vfio_user *user, uint32_t flags, uint64_t iova, uint
 
 static int unmap_plain(struct vfio_user *user, uint64_t iova, uint64_t size)
 {
-	struct vfio_map map = { .iova = iova, .size = size, .fd = -1 };
+	struct vfio_map map = { .iova = iova, .size = size };
 	struct vfio_user_dma_unmap arg;
 	struct user_call call;
 
@@ -171,13 +168,11 @@ static void user_begin(struct vfio_container *container)
 static void collect(struct vfio_user *user, vfio_failed_fn *failed, void *ctx)
 {
 	user_wait_async(user);
-	for (uint32_t i = 0; user->async_failed && i < USER_ASYNC_MAX; i++) {
+	for (uint32_t i = 0; i < user->async_used; i++) {
 		const struct user_async *async = &user->async[i];
 		bool unmap = async->cmd == VFIO_USER_DMA_UNMAP;
 		int code;
 
-		if (!async->used)
-			continue;
 		if (!unmap)
 			undo_map(user, &async->map, async->code);
 		code = worse(user, async->code);
@@ -191,8 +186,7 @@ static void user_commit(struct vfio_container *container, vfio_failed_fn *failed
 	struct vfio_user *user = container->state;
 
 	user->gathering = false;
-	if (user->async_used)
-		collect(user, failed, ctx);
+	collect(user, failed, ctx);
 	/* A refusal may concern one region only, this concerns them all. */
 	if (!user->broken || user->end_told)
 		return;
@@ -212,7 +206,7 @@ static int user_map(struct vfio_container *container, const struct vfio_map *map
 	struct user_call call = { .cmd = VFIO_USER_DMA_MAP,
 				  .head = &arg,
 				  .head_size = sizeof(arg),
-				  .fds = shared ? &map->fd : NULL,
+				  .fds = &map->fd,
 				  .fd_count = shared,
 				  .reply_max = sizeof(arg) };
 	int ret;
@@ -286,11 +280,8 @@ static void user_unmap_rest(struct vfio_container *container)
 	if (!container->mapping_count && !user->doubt)
 		return;
 	ret = unmap_now(user, VFIO_USER_DMA_UNMAP_FLAG_ALL, 0, 0);
-	if (!ret)
-		return;
-	user_break(user, ret);
-	vfio_close(user->vfio, &user->fd);
-	user->device->fd = -1;
+	if (ret)
+		vfio_close(user->vfio, &user->fd);
 }
 
 const struct vfio_backend_ops vfio_user_ops = {

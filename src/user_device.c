@@ -16,7 +16,7 @@ static int exchange(struct vfio_user *user, uint16_t cmd, void *arg, uint32_t si
 	};
 	int ret = user_call(user, &call);
 
-	if (!ret && size)
+	if (!ret)
 		memcpy(arg, call.reply, size);
 	return ret;
 }
@@ -49,8 +49,8 @@ static int ask_region(struct vfio_device *device, struct vfio_region_info *info,
 	if (ret)
 		return ret;
 	memcpy(info, call.reply, call.reply_size);
-	/* What did not come is not there, unless there is more of it than we had room for. */
-	if (info->argsz > call.reply_size && info->argsz <= ask.argsz)
+	/* What came is what there is, unless it is more than we had room for. */
+	if (info->argsz <= ask.argsz)
 		info->argsz = call.reply_size;
 	return info->index == ask.index ? 0 : -EPROTO;
 }
@@ -114,10 +114,10 @@ static long read_piece(struct vfio_user *user, const struct vfio_user_region_acc
 	if (ret)
 		return ret;
 	ret = moved(&call, ask);
-	if (ret >= 0 && call.reply_size != sizeof(*ask) + (uint64_t)ret)
-		ret = -EPROTO;
-	if (ret > 0)
-		memcpy(bytes, call.reply + sizeof(*ask), (size_t)ret);
+	/* An error is no size that a reply could have. */
+	if (call.reply_size != sizeof(*ask) + (uint64_t)ret)
+		return -EPROTO;
+	memcpy(bytes, call.reply + sizeof(*ask), (size_t)ret);
 	return ret;
 }
 
@@ -141,18 +141,18 @@ static long user_read(struct vfio_device *device, const struct vfio_region *regi
 {
 	struct vfio_user *user = device->user;
 	size_t done = 0;
-	long ret = 1;
 
-	while (done < len && ret > 0) {
+	while (done < len) {
 		struct vfio_user_region_access ask = { .offset = offset + done,
 						       .region = region->index,
 						       .count = piece(user, len - done) };
+		long ret = read_piece(user, &ask, (char *)bytes + done);
 
-		ret = read_piece(user, &ask, (char *)bytes + done);
-		if (ret > 0)
-			done += (size_t)ret;
+		if (ret <= 0)
+			return ret;
+		done += (size_t)ret;
 	}
-	return ret < 0 ? ret : (long)done;
+	return (long)done;
 }
 
 static long user_write(struct vfio_device *device, const struct vfio_region *region,
@@ -160,18 +160,18 @@ static long user_write(struct vfio_device *device, const struct vfio_region *reg
 {
 	struct vfio_user *user = device->user;
 	size_t done = 0;
-	long ret = 1;
 
-	while (done < len && ret > 0) {
+	while (done < len) {
 		struct vfio_user_region_access ask = { .offset = offset + done,
 						       .region = region->index,
 						       .count = piece(user, len - done) };
+		long ret = write_piece(user, &ask, (const char *)bytes + done);
 
-		ret = write_piece(user, &ask, (const char *)bytes + done);
-		if (ret > 0)
-			done += (size_t)ret;
+		if (ret <= 0)
+			return ret;
+		done += (size_t)ret;
 	}
-	return ret < 0 ? ret : (long)done;
+	return (long)done;
 }
 
 /* ---- posted writes ---- */
@@ -249,7 +249,7 @@ static long user_post(struct vfio_device *device, const struct vfio_region *regi
 
 	if (user->broken)
 		return user->broken;
-	if (!len || len > sizeof(one->data) || len > user->limits.xfer_bytes)
+	if (!len || len > sizeof(one->data))
 		return user_write(device, region, offset, bytes, len);
 	if (user->posted_count == (user->limits.write_multi ? USER_POSTED_MAX : 1)) {
 		ret = user_push_posted(user);
@@ -276,9 +276,7 @@ static int user_flush(struct vfio_device *device)
 	/* A reply that was given up is not left lying about. */
 	if (user->late_count)
 		user_poll(user);
-	ret = user->broken;
-	if (!ret && user->posted_count)
-		ret = settle_posted(user);
+	ret = user->posted_count ? settle_posted(user) : user->broken;
 	if (!ret)
 		ret = user->posted_error;
 	user->posted_error = 0;
@@ -292,9 +290,8 @@ static int user_irq_info(struct vfio_device *device, struct vfio_irq_info *info)
 	uint32_t index = info->index;
 	int ret = exchange(device->user, VFIO_USER_DEVICE_GET_IRQ_INFO, info, sizeof(*info));
 
-	if (!ret && info->index != index)
-		ret = -EPROTO;
-	return ret;
+	/* When there is no answer, it is as it was. */
+	return info->index == index ? ret : -EPROTO;
 }
 
 /* One SET_IRQS: @fds go with it. */
@@ -381,43 +378,47 @@ static long user_set_irqs(struct vfio_device *device, const struct vfio_irq_set 
 
 static int user_reset(struct vfio_device *device)
 {
-	return exchange(device->user, VFIO_USER_DEVICE_RESET, NULL, 0);
+	struct user_call call = { .cmd = VFIO_USER_DEVICE_RESET };
+
+	return user_call(device->user, &call);
 }
 
 /* ---- features ---- */
 
-static int ask_feature(struct vfio_user *user, uint32_t flags, struct user_call *call,
-		       uint32_t answer)
+/* @data is the payload of the request; of a get, *reply is that of the reply: the head and @answer
+ * bytes. */
+static int ask_feature(struct vfio_user *user, uint32_t flags, const void *data, uint32_t size,
+		       uint32_t answer, const uint8_t **reply)
 {
+	bool get = flags & VFIO_DEVICE_FEATURE_GET;
 	struct vfio_device_feature head = { .argsz = (uint32_t)sizeof(head) + answer,
 					    .flags = flags };
-	bool get = flags & VFIO_DEVICE_FEATURE_GET && !(flags & VFIO_DEVICE_FEATURE_PROBE);
-	int ret;
-
-	call->cmd = VFIO_USER_DEVICE_FEATURE;
-	call->head = &head;
-	call->head_size = sizeof(head);
 	/* What a server says to a set or a probe is the request, and not looked at. */
-	call->reply_min = get ? head.argsz : 0;
-	call->reply_max = get ? head.argsz : VFIO_USER_MAX_FIXED_BYTES;
-	ret = user_call(user, call);
-	call->head = NULL;
+	struct user_call call = { .cmd = VFIO_USER_DEVICE_FEATURE,
+				  .head = &head,
+				  .head_size = sizeof(head),
+				  .data = data,
+				  .data_size = size,
+				  .reply_min = get ? head.argsz : 0,
+				  .reply_max = get ? head.argsz : VFIO_USER_MAX_FIXED_BYTES };
+	int ret = user_call(user, &call);
+
+	if (get)
+		*reply = call.reply;
 	return ret;
 }
 
 static int user_feature(struct vfio_device *device, uint32_t flags, void *payload, size_t size)
 {
-	bool get = flags & VFIO_DEVICE_FEATURE_GET;
-	struct user_call call = { .data = payload, .data_size = get ? 0 : (uint32_t)size };
-	struct vfio_device_feature_mig_state *state = payload;
-	int ret = ask_feature(device->user, flags, &call, (uint32_t)size);
+	const uint8_t *reply;
+	int ret;
 
-	if (!ret && size && get)
-		memcpy(payload, call.reply + sizeof(struct vfio_device_feature), size);
-	/* The stream is messages, whatever a server says here. */
-	if ((flags & VFIO_DEVICE_FEATURE_MASK) == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE &&
-	    size == sizeof(*state))
-		state->data_fd = -1;
+	if (!(flags & VFIO_DEVICE_FEATURE_GET))
+		return ask_feature(device->user, flags, payload, (uint32_t)size, (uint32_t)size,
+				   NULL);
+	ret = ask_feature(device->user, flags, NULL, 0, (uint32_t)size, &reply);
+	if (!ret)
+		memcpy(payload, reply + sizeof(struct vfio_device_feature), size);
 	return ret;
 }
 
@@ -427,7 +428,6 @@ static int user_log_start(struct vfio_device *device, const struct vfio_range *r
 	struct vfio_user_dma_logging_control *control;
 	struct vfio_device_feature_dma_logging_range *list;
 	uint32_t size = (uint32_t)(sizeof(*control) + count * sizeof(*list));
-	struct user_call call = { .data_size = size };
 	int ret;
 
 	control = vfio_alloc(device->vfio, size);
@@ -440,10 +440,9 @@ static int user_log_start(struct vfio_device *device, const struct vfio_range *r
 		list[i].iova = ranges[i].start;
 		list[i].length = ranges[i].last - ranges[i].start + 1;
 	}
-	call.data = control;
 	ret = ask_feature(device->user,
-			  VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START, &call,
-			  size);
+			  VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START, control,
+			  size, size, NULL);
 	vfio_release(device->vfio, control);
 	/* It may run all the same. */
 	if (ret && !is_refusal(ret))
@@ -454,48 +453,49 @@ static int user_log_start(struct vfio_device *device, const struct vfio_range *r
 	return ret;
 }
 
-/* The bits of a range that one message can carry; they are added to those that are there. */
+/*
+ * The bits of a range that one message can carry. There is no other device in the container that
+ * could have said something before.
+ */
 static int read_log(struct vfio_user *user, uint64_t iova, uint64_t size, uint64_t pgsize,
 		    uint64_t *bits)
 {
 	struct vfio_user_dma_logging_report report = { .iova = iova,
 						       .length = size,
 						       .page_size = pgsize };
-	uint64_t words = (size / pgsize + 63) / 64;
-	struct user_call call = { .data = &report, .data_size = sizeof(report) };
-	const uint8_t *at;
+	uint32_t bytes = (uint32_t)((size / pgsize + 63) / 64 * 8);
+	const uint8_t *reply;
 	int ret =
 		ask_feature(user, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
-			    &call, (uint32_t)(sizeof(report) + words * 8));
+			    &report, sizeof(report), (uint32_t)sizeof(report) + bytes, &reply);
 
-	if (ret)
-		return ret;
-	at = call.reply + sizeof(struct vfio_device_feature) + sizeof(report);
-	for (uint64_t i = 0; i < words; i++) {
-		uint64_t word;
+	if (!ret)
+		memcpy(bits, reply + sizeof(struct vfio_device_feature) + sizeof(report), bytes);
+	return ret;
+}
 
-		memcpy(&word, at + i * 8, 8);
-		bits[i] |= word;
-	}
-	return 0;
+/* How many words of bits a report has room for: one at least. */
+static uint64_t log_words(const struct vfio_user *user)
+{
+	const uint64_t head =
+		sizeof(struct vfio_device_feature) + sizeof(struct vfio_user_dma_logging_report);
+
+	if (user->limits.bitmap_bytes < head + 8)
+		return 1;
+	return (user->limits.bitmap_bytes - head) / 8;
 }
 
 static int user_log_read(struct vfio_device *device, uint64_t iova, uint64_t size,
 			 const struct vfio_dirty *dirty)
 {
-	struct vfio_user *user = device->user;
-	uint64_t room =
-		sizeof(struct vfio_device_feature) + sizeof(struct vfio_user_dma_logging_report);
-	uint64_t words =
-		user->limits.bitmap_bytes > room + 8 ? (user->limits.bitmap_bytes - room) / 8 : 1;
-	uint64_t most = words * 64 * dirty->pgsize;
+	uint64_t most = log_words(device->user) * 64 * dirty->pgsize;
 	uint64_t done = 0;
 	int ret = 0;
 
 	while (done < size && !ret) {
 		uint64_t step = size - done < most ? size - done : most;
 
-		ret = read_log(user, iova + done, step, dirty->pgsize,
+		ret = read_log(device->user, iova + done, step, dirty->pgsize,
 			       dirty->bitmap + done / dirty->pgsize / 64);
 		done += step;
 	}
@@ -513,7 +513,6 @@ static long user_mig_read(struct vfio_device *device, void *bytes, size_t len)
 				  .head_size = sizeof(arg),
 				  .reply_min = sizeof(arg),
 				  .reply_max = (uint32_t)sizeof(arg) + arg.size };
-	uint32_t asked = arg.size;
 	int ret;
 
 	arg.argsz = call.reply_max;
@@ -521,7 +520,8 @@ static long user_mig_read(struct vfio_device *device, void *bytes, size_t len)
 	if (ret)
 		return ret;
 	memcpy(&arg, call.reply, sizeof(arg));
-	if (arg.size > asked || call.reply_size != sizeof(arg) + arg.size)
+	/* That is no more than was asked for. */
+	if (call.reply_size != sizeof(arg) + (uint64_t)arg.size)
 		return -EPROTO;
 	memcpy(bytes, call.reply + sizeof(arg), arg.size);
 	return (long)arg.size;

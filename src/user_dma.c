@@ -7,9 +7,10 @@
 
 #include "user.h"
 
+/* Below the map the difference wraps: no map is as large. */
 static bool holds(const struct vfio_map *map, uint64_t iova)
 {
-	return iova >= map->iova && iova - map->iova < map->size;
+	return iova - map->iova < map->size;
 }
 
 static void reach_map(const struct vfio_map *map, uint64_t iova, struct vfio_reach *reach)
@@ -19,28 +20,30 @@ static void reach_map(const struct vfio_map *map, uint64_t iova, struct vfio_rea
 				      .readonly = map->readonly };
 }
 
-/* What is mapped at @iova, or about to be: the server has the message before we have the reply. */
-static bool find(const struct vfio_user *user, uint64_t iova, struct vfio_reach *reach)
+/*
+ * What is mapped at @iova, at most @count bytes of it. What is about to be mapped counts: the
+ * server has the message before we have the reply.
+ */
+static bool find(const struct vfio_user *user, uint64_t iova, uint64_t count,
+		 struct vfio_reach *reach)
 {
-	if (user->mapping && holds(user->mapping, iova)) {
+	if (user->mapping && holds(user->mapping, iova))
 		reach_map(user->mapping, iova, reach);
-		return true;
-	}
-	return user->container && vfio_listener_reach(user->container, iova, reach);
+	else if (!user->container || !vfio_listener_reach(user->container, iova, reach))
+		return false;
+	if (reach->size > count)
+		reach->size = count;
+	return true;
 }
 
-/* Whether all of it may be reached so. The range has at least one byte and does not wrap. */
+/* Whether all of it may be reached so. The range does not wrap. */
 static bool allowed(const struct vfio_user *user, uint64_t iova, uint64_t count, bool write)
 {
-	while (count) {
-		struct vfio_reach reach;
+	struct vfio_reach reach;
 
-		if (!find(user, iova, &reach) || (write && reach.readonly))
+	for (; count; iova += reach.size, count -= reach.size) {
+		if (!find(user, iova, count, &reach) || (write && reach.readonly))
 			return false;
-		if (reach.size >= count)
-			return true;
-		iova += reach.size;
-		count -= reach.size;
 	}
 	return true;
 }
@@ -51,19 +54,19 @@ static void move(const struct vfio_user *user, uint64_t iova, uint64_t count, ui
 {
 	struct vfio_reach reach;
 
-	for (uint64_t step; count; iova += step, count -= step) {
-		find(user, iova, &reach);
-		step = reach.size < count ? reach.size : count;
+	for (; count; iova += reach.size, count -= reach.size) {
+		find(user, iova, count, &reach);
 		if (to) {
-			memcpy(to, (const void *)(uintptr_t)reach.vaddr, step);
-			to += step;
+			memcpy(to, (const void *)(uintptr_t)reach.vaddr, reach.size);
+			to += reach.size;
 			continue;
 		}
-		memcpy((void *)(uintptr_t)reach.vaddr, from, step);
-		from += step;
+		memcpy((void *)(uintptr_t)reach.vaddr, from, reach.size);
+		from += reach.size;
 		/* It does nothing unless somebody wants to know. */
 		if (reach.memory)
-			vfio_memory_set_dirty(reach.memory, reach.gpa, reach.gpa + (step - 1));
+			vfio_memory_set_dirty(reach.memory, reach.gpa,
+					      reach.gpa + (reach.size - 1));
 	}
 }
 
@@ -79,7 +82,8 @@ static long dma(struct vfio_user *user, const struct user_message *request, uint
 	data = request->size - (uint32_t)sizeof(access);
 	if (access.count > VFIO_USER_MAX_DATA_XFER_BYTES || data != (write ? access.count : 0))
 		return -EINVAL;
-	if (access.addr + access.count < access.addr ||
+	/* The last byte may be the last that there is. */
+	if ((access.count && access.addr + (access.count - 1) < access.addr) ||
 	    !allowed(user, access.addr, access.count, write))
 		return -EFAULT;
 	memcpy(to, &access, sizeof(access));

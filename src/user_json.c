@@ -11,24 +11,17 @@
 enum { DEPTH_MAX = 16 };
 
 struct reader {
-	const char *at;
-	const char *end;
+	const char *at; /* the text ends with a NUL, which nothing passes */
 	unsigned int depth;
 };
 
 static bool read_value(struct reader *reader, const struct user_json_key *key);
 
-static void skip_space(struct reader *reader)
-{
-	while (reader->at < reader->end && strchr(" \t\r\n", *reader->at) && *reader->at)
-		reader->at++;
-}
-
 /* The next character that is no space, or 0 at the end. */
 static char peek(struct reader *reader)
 {
-	skip_space(reader);
-	return reader->at < reader->end ? *reader->at : 0;
+	reader->at += strspn(reader->at, " \t\r\n");
+	return *reader->at;
 }
 
 static bool accept(struct reader *reader, char wanted)
@@ -43,7 +36,7 @@ static bool accept_word(struct reader *reader, const char *word)
 {
 	size_t len = strlen(word);
 
-	if ((size_t)(reader->end - reader->at) < len || memcmp(reader->at, word, len))
+	if (strncmp(reader->at, word, len))
 		return false;
 	reader->at += len;
 	return true;
@@ -55,13 +48,14 @@ static bool read_string(struct reader *reader, const char **text, size_t *len)
 	if (!accept(reader, '"'))
 		return false;
 	*text = reader->at;
-	while (reader->at < reader->end && *reader->at != '"') {
+	while (*reader->at != '"') {
+		if (*reader->at == '\\')
+			reader->at++;
+		/* The end of the text is one of these. */
 		if ((unsigned char)*reader->at < ' ')
 			return false;
-		reader->at += *reader->at == '\\' ? 2 : 1;
+		reader->at++;
 	}
-	if (reader->at >= reader->end)
-		return false;
 	*len = (size_t)(reader->at - *text);
 	reader->at++;
 	return true;
@@ -69,7 +63,7 @@ static bool read_string(struct reader *reader, const char **text, size_t *len)
 
 static bool is_digit(const struct reader *reader)
 {
-	return reader->at < reader->end && *reader->at >= '0' && *reader->at <= '9';
+	return *reader->at >= '0' && *reader->at <= '9';
 }
 
 static bool read_whole(struct reader *reader, uint64_t *number)
@@ -90,11 +84,10 @@ static bool read_whole(struct reader *reader, uint64_t *number)
 /* A number that nobody wants: its characters. */
 static bool skip_number(struct reader *reader)
 {
-	const char *start = reader->at;
+	size_t len = strspn(reader->at, "+-.eE0123456789");
 
-	while (reader->at < reader->end && *reader->at && strchr("+-.eE0123456789", *reader->at))
-		reader->at++;
-	return reader->at > start;
+	reader->at += len;
+	return len;
 }
 
 static bool read_boolean(struct reader *reader, bool *value)
@@ -124,30 +117,34 @@ static bool read_member(struct reader *reader, const struct user_json_key *keys)
 	       read_value(reader, find_key(keys, name, len));
 }
 
-/* What stands between @open and @close; @keys is NULL for an array. */
+/* One or more of them, and @close. */
+static bool read_items(struct reader *reader, char close, bool members,
+		       const struct user_json_key *keys)
+{
+	do {
+		if (members ? !read_member(reader, keys) : !read_value(reader, NULL))
+			return false;
+	} while (accept(reader, ','));
+	return accept(reader, close);
+}
+
+/* From what opens it, which is there, to @close; @keys is NULL for an array. */
 static bool read_list(struct reader *reader, char close, bool members,
 		      const struct user_json_key *keys)
 {
-	if (++reader->depth > DEPTH_MAX)
-		return false;
+	bool good;
+
 	reader->at++;
-	if (!accept(reader, close)) {
-		do {
-			if (members ? !read_member(reader, keys) : !read_value(reader, NULL))
-				return false;
-		} while (accept(reader, ','));
-		if (!accept(reader, close))
-			return false;
-	}
+	good = ++reader->depth <= DEPTH_MAX &&
+	       (accept(reader, close) || read_items(reader, close, members, keys));
 	reader->depth--;
-	return true;
+	return good;
 }
 
 static bool skip_value(struct reader *reader)
 {
 	const char *text;
 	size_t len;
-	bool value;
 
 	switch (peek(reader)) {
 	case '{':
@@ -156,13 +153,9 @@ static bool skip_value(struct reader *reader)
 		return read_list(reader, ']', false, NULL);
 	case '"':
 		return read_string(reader, &text, &len);
-	case 'n':
-		return accept_word(reader, "null");
-	case 't':
-	case 'f':
-		return read_boolean(reader, &value);
 	default:
-		return skip_number(reader);
+		return accept_word(reader, "null") || accept_word(reader, "true") ||
+		       accept_word(reader, "false") || skip_number(reader);
 	}
 }
 
@@ -171,23 +164,22 @@ static bool read_value(struct reader *reader, const struct user_json_key *key)
 {
 	char next = peek(reader);
 
-	if (!key)
-		return skip_value(reader);
-	switch (key->kind) {
+	switch (key ? key->kind : USER_JSON_ANY) {
 	case USER_JSON_NUMBER:
-		/* No fraction and no exponent: what follows must end the member. */
-		return read_whole(reader, key->number) && strchr(",}", peek(reader));
+		/* A fraction or an exponent is what nobody expects behind it. */
+		return read_whole(reader, key->number);
 	case USER_JSON_BOOLEAN:
 		return read_boolean(reader, key->boolean);
 	case USER_JSON_OBJECT:
 		return next == '{' && read_list(reader, '}', true, key->keys);
+	default:
+		return skip_value(reader);
 	}
-	return false;
 }
 
-bool user_json_read(const char *text, size_t len, const struct user_json_key *keys)
+bool user_json_read(const char *text, const struct user_json_key *keys)
 {
-	struct reader reader = { .at = text, .end = text + len };
+	struct reader reader = { .at = text };
 
 	return peek(&reader) == '{' && read_list(&reader, '}', true, keys) && !peek(&reader);
 }

@@ -30,8 +30,8 @@ static bool is_late(const struct vfio_user *user, uint16_t id, uint32_t *index)
 
 static struct user_async *find_async(struct vfio_user *user, uint16_t id)
 {
-	for (uint32_t i = 0; user->async_used && i < USER_ASYNC_MAX; i++) {
-		if (user->async[i].used && !user->async[i].failed && user->async[i].id == id)
+	for (uint32_t i = 0; i < user->async_used; i++) {
+		if (!user->async[i].failed && user->async[i].id == id)
 			return &user->async[i];
 	}
 	return NULL;
@@ -98,17 +98,23 @@ static int result_of(const struct vfio_user_header *header)
 								  : -EINVAL;
 }
 
+static void fail_async(struct vfio_user *user, struct user_async *async, int code)
+{
+	async->failed = true;
+	async->code = code;
+	user->async_failed++;
+}
+
+/* The last one takes the place of one that is done. */
 static void finish_async(struct vfio_user *user, struct user_async *async,
 			 const struct vfio_user_header *header)
 {
-	async->code = header->cmd == async->cmd ? result_of(header) : -EPROTO;
-	async->failed = async->code;
-	if (async->failed) {
-		user->async_failed++;
-		return;
-	}
-	async->used = false;
-	user->async_used--;
+	int code = header->cmd == async->cmd ? result_of(header) : -EPROTO;
+
+	if (code)
+		fail_async(user, async, code);
+	else
+		*async = user->async[--user->async_used];
 }
 
 /* A message that is not what is waited for. */
@@ -147,12 +153,11 @@ static int wait_for(struct vfio_user *user, uint16_t id, struct user_message *me
 	while (!user->broken) {
 		int ret = user_receive(user, &ticks, message);
 
-		if (ret < 0 && !user->broken)
-			give_up(user, id);
-		if (ret < 0)
-			return ret;
-		if (!ret)
-			return give_up(user, id);
+		if (ret <= 0) {
+			int late = give_up(user, id);
+
+			return ret ? ret : late;
+		}
 		if (is_reply_to(message, id))
 			return 0;
 		dispatch(user, message);
@@ -186,7 +191,7 @@ static int take_reply(struct vfio_user *user, struct user_call *call, struct use
 		ret = -EPROTO;
 	if (!ret && (message->size < call->reply_min || message->size > call->reply_max))
 		ret = -EPROTO;
-	user_close_fds(user, message, !ret && call->reply_fd ? 1 : 0);
+	user_close_fds(user, message, call->reply_fd ? 1 : 0);
 	if (message->fd_count)
 		*call->reply_fd = message->fds[0];
 	call->reply = message->payload;
@@ -196,13 +201,10 @@ static int take_reply(struct vfio_user *user, struct user_call *call, struct use
 
 int user_call(struct vfio_user *user, struct user_call *call)
 {
+	int ret = user_push_posted(user);
 	struct user_message message;
 	uint16_t id;
-	int ret;
 
-	if (call->reply_fd)
-		*call->reply_fd = -1;
-	ret = user->broken ? user->broken : user_push_posted(user);
 	if (ret)
 		return ret;
 	id = new_id(user);
@@ -251,69 +253,54 @@ static int wait_until(struct vfio_user *user, uint32_t left)
 /* What is still without a reply has none coming: @code. */
 static void expire_async(struct vfio_user *user, int code)
 {
-	for (uint32_t i = 0; i < USER_ASYNC_MAX; i++) {
+	for (uint32_t i = 0; i < user->async_used; i++) {
 		struct user_async *async = &user->async[i];
 
-		if (!async->used || async->failed)
+		if (async->failed)
 			continue;
-		async->failed = true;
-		async->code = code;
-		user->async_failed++;
-		if (!user->broken)
-			give_up(user, async->id);
+		fail_async(user, async, code);
+		give_up(user, async->id);
 	}
 }
 
 void user_wait_async(struct vfio_user *user)
 {
-	int ret = wait_until(user, 0);
-
-	if (ret)
-		expire_async(user, ret);
+	expire_async(user, wait_until(user, 0));
 }
 
 /* A slot for one more; NULL when so many have failed that there is none. */
 static struct user_async *free_slot(struct vfio_user *user)
 {
-	struct user_async *slot = user->async;
-
 	while (user->async_used == USER_ASYNC_MAX && user->async_failed < USER_ASYNC_MAX) {
 		int ret = wait_until(user, USER_ASYNC_MAX - user->async_failed - 1);
 
 		if (ret)
 			expire_async(user, ret);
 	}
-	if (user->async_used == USER_ASYNC_MAX)
-		return NULL;
-	while (slot->used)
-		slot++;
-	return slot;
+	return user->async_used < USER_ASYNC_MAX ? &user->async[user->async_used] : NULL;
 }
 
 int user_begin_async(struct vfio_user *user, const struct user_call *call,
 		     const struct vfio_map *map)
 {
 	struct user_async *slot;
-	int ret = user->broken ? user->broken : user_push_posted(user);
+	int ret = user_push_posted(user);
 
 	if (ret)
 		return ret;
 	slot = free_slot(user);
 	if (!slot)
-		return user->broken ? user->broken : 1;
+		return 1;
 	*slot = (struct user_async){ .id = new_id(user), .cmd = call->cmd, .map = *map };
 	ret = send_request(user, call, slot->id, VFIO_USER_F_TYPE_COMMAND);
 	if (ret)
 		return ret;
-	slot->used = true;
 	user->async_used++;
 	return 0;
 }
 
 void user_forget_async(struct vfio_user *user)
 {
-	for (uint32_t i = 0; i < USER_ASYNC_MAX; i++)
-		user->async[i].used = false;
 	user->async_used = 0;
 	user->async_failed = 0;
 }

@@ -70,17 +70,12 @@ static bool read_answer(const char *text, uint32_t len, struct answer *answer)
 	};
 
 	/* Nothing at all is allowed, a string without its end is not. */
-	return !len || (!text[len - 1] && user_json_read(text, strlen(text), top));
+	return !len || (!text[len - 1] && user_json_read(text, top));
 }
 
 static uint64_t at_most(uint64_t value, uint64_t limit)
 {
 	return value < limit ? value : limit;
-}
-
-static bool is_power_of_two(uint64_t value)
-{
-	return value && !(value & (value - 1));
 }
 
 /* Why the answer makes no sense, or NULL. */
@@ -94,7 +89,7 @@ static const char *check_answer(const struct answer *answer)
 		return VFIO_USER_CAP_MAX_DMA_MAPS " is 0";
 	if (!(answer->pgsizes & PGSIZES_WANTED))
 		return VFIO_USER_CAP_PGSIZES " has no page size of ours";
-	if (answer->migration_pgsize && !is_power_of_two(answer->migration_pgsize))
+	if (answer->migration_pgsize & (answer->migration_pgsize - 1))
 		return CAP_PGSIZE " of " CAP_MIGRATION " is no power of two";
 	return NULL;
 }
@@ -106,18 +101,23 @@ static void take_answer(struct user_limits *limits, const struct answer *answer)
 		.xfer_bytes = (uint32_t)at_most(answer->xfer, VFIO_USER_MAX_DATA_XFER_BYTES),
 		.max_maps = (uint32_t)at_most(answer->maps, UINT32_MAX),
 		.pgsizes = answer->pgsizes & PGSIZES_WANTED,
-		.migration_pgsize = answer->migration_pgsize,
 		.bitmap_bytes = at_most(answer->bitmap_bytes, VFIO_USER_MAX_DATA_XFER_BYTES),
 		.write_multi = answer->write_multi,
 	};
 }
 
-static bool refuse(struct vfio_user *user, struct vfio_error *error, const char *why)
+/* Reads a reply: why it is no good, or NULL. */
+static const char *judge(const struct user_call *call, struct answer *answer)
 {
-	user_break(user, -EPROTO);
-	vfio_fail(error, -EPROTO, "VFIO_USER_VERSION");
-	vfio_error_hint(error, "%s", why);
-	return false;
+	struct vfio_user_version version;
+
+	memcpy(&version, call->reply, sizeof(version));
+	if (version.major != VFIO_USER_MAJOR || version.minor > VFIO_USER_MINOR)
+		return "the server speaks another version of the protocol";
+	if (!read_answer((const char *)call->reply + sizeof(version),
+			 call->reply_size - (uint32_t)sizeof(version), answer))
+		return "the server's capabilities cannot be read";
+	return check_answer(answer);
 }
 
 static bool look_at_reply(struct vfio_user *user, const struct user_call *call,
@@ -128,18 +128,13 @@ static bool look_at_reply(struct vfio_user *user, const struct user_call *call,
 				 .maps = VFIO_USER_DEFAULT_MAX_DMA_MAPS,
 				 .pgsizes = VFIO_USER_DEFAULT_PGSIZES,
 				 .bitmap_bytes = VFIO_USER_MAX_DATA_XFER_BYTES };
-	struct vfio_user_version version;
-	const char *why;
+	const char *why = judge(call, &answer);
 
-	memcpy(&version, call->reply, sizeof(version));
-	if (version.major != VFIO_USER_MAJOR || version.minor > VFIO_USER_MINOR)
-		return refuse(user, error, "the server speaks another version of the protocol");
-	if (!read_answer((const char *)call->reply + sizeof(version),
-			 call->reply_size - (uint32_t)sizeof(version), &answer))
-		return refuse(user, error, "the server's capabilities cannot be read");
-	why = check_answer(&answer);
-	if (why)
-		return refuse(user, error, why);
+	if (why) {
+		vfio_fail(error, -EPROTO, "VFIO_USER_VERSION");
+		vfio_error_hint(error, "%s", why);
+		return false;
+	}
 	take_answer(&user->limits, &answer);
 	return true;
 }

@@ -38,7 +38,6 @@ int user_wire_open(struct vfio_user *user, const char *path)
 {
 	const struct vfio_sys *sys = &user->vfio->sys;
 
-	user->fd = -1;
 	if (!sys->connect || !sys->sendmsg || !sys->recvmsg || !sys->poll)
 		return -ENOTSUP;
 	user->in = vfio_alloc(user->vfio, VFIO_USER_MAX_MSG_BYTES);
@@ -65,10 +64,10 @@ void user_wire_close(struct vfio_user *user)
 
 /* ---- in ---- */
 
-/* Descriptors that came with what was just read. */
+/* Descriptors that came with what was just read; the buffer starts with what is not taken. */
 static void keep_fds(struct vfio_user *user, int *fds, uint32_t count)
 {
-	uint64_t end = user->in_position + (user->in_end - user->in_start);
+	uint64_t end = user->in_position + user->in_end;
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (user->fd_count < VFIO_USER_MAX_MSG_FDS)
@@ -95,7 +94,7 @@ static int fill(struct vfio_user *user)
 	if (!room)
 		return 0;
 	got = sys->recvmsg(sys->ctx, user->fd, user->in + user->in_end, room, fds, &count);
-	if (got <= 0 || got > (long)room)
+	if (got <= 0)
 		return seam_failed(user, got);
 	user->in_end += (uint32_t)got;
 	keep_fds(user, fds, count);
@@ -208,7 +207,7 @@ int user_send(struct vfio_user *user, uint32_t len, const int *fds, uint32_t fd_
 		long ret = sys->sendmsg(sys->ctx, user->fd, user->out + done, len - done, fds,
 					done ? 0 : fd_count);
 
-		if (ret > 0 && ret <= (long)(len - done)) {
+		if (ret > 0) {
 			done += (uint32_t)ret;
 			user->unread = 0;
 			continue;

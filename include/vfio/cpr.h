@@ -32,7 +32,8 @@
  *   - a container without VFIO_UPDATE_VADDR and VFIO_UNMAP_ALL: sPAPR, no IOMMU, the container that
  *     iommufd emulates, a container with mediated devices
  *   - an iommufd without IOMMU_IOAS_CHANGE_PROCESS
- *   - a device with the option `mediated`, or with a name that is too long for the state
+ *   - a device with the option `mediated`, or with a name that is too long for the state (which no
+ *     mode can save)
  *   - a backend that has no way of doing it: vfio-user
  *
  * Registered state (register_state() of struct vfio_vmm): one piece per container, one per iommufd.
