@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <malloc.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,10 @@ struct bench_value {
 	char row[TEXT_BYTES];
 	char column[TEXT_BYTES];
 	double value;
+};
+
+struct bench_text {
+	char text[256];
 };
 
 struct bench_goal {
@@ -145,8 +150,23 @@ void bench_goal_at_most(struct bench *bench, const char *what, double goal, doub
 	add_goal(bench, what, goal, got, unit, false);
 }
 
+void bench_note(struct bench *bench, const char *format, ...)
+{
+	struct bench_text *note;
+	va_list args;
+
+	bench->note = append(bench->note, bench->note_count, sizeof(*note));
+	note = &bench->note[bench->note_count++];
+	va_start(args, format);
+	vsnprintf(note->text, sizeof(note->text), format, args);
+	va_end(args);
+}
+
 void bench_reset(struct bench *bench)
 {
+	free(bench->note);
+	bench->note = NULL;
+	bench->note_count = 0;
 	free(bench->value);
 	free(bench->goal);
 	bench->value = NULL;
@@ -219,7 +239,8 @@ static bool all_goals_met(const struct bench *bench)
 bool bench_print_text(const struct bench *bench, const struct bench_section *section)
 {
 	printf("%s: %s\n", section->name, section->about);
-	printf("median of %u rounds, thread CPU time, one process%s\n", bench->rounds,
+	printf("median of %u rounds, %s%s\n", bench->rounds,
+	       section->clock ? section->clock : "thread CPU time, one process",
 	       bench->quick ? " (quick: a smoke run, not a measurement)" : "");
 	for (size_t i = 0; i < bench->value_count; i++)
 		if (find_cell(bench, bench->value[i].table, NULL, NULL) == &bench->value[i])
@@ -232,6 +253,8 @@ bool bench_print_text(const struct bench *bench, const struct bench_section *sec
 		       goal->at_least ? ">=" : "<=", goal->goal, goal->unit, goal->got, goal->unit,
 		       goal_met(goal) ? "met" : "MISSED");
 	}
+	for (size_t i = 0; i < bench->note_count; i++)
+		printf("  %s\n", bench->note[i].text);
 	return all_goals_met(bench);
 }
 
@@ -280,6 +303,11 @@ bool bench_print_json(const struct bench *bench, const struct bench_section *sec
 		print_member("rule", goal->at_least ? "at least" : "at most");
 		printf("\"goal\": %.3f, \"got\": %.3f, \"met\": %s}", goal->goal, goal->got,
 		       goal_met(goal) ? "true" : "false");
+	}
+	printf("],\n \"notes\": [");
+	for (size_t i = 0; i < bench->note_count; i++) {
+		printf("%s\n  ", i ? "," : "");
+		print_string(bench->note[i].text);
 	}
 	printf("]}");
 	return all_goals_met(bench);

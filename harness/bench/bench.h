@@ -27,11 +27,14 @@ struct bench {
 	size_t value_count;
 	struct bench_goal *goal;
 	size_t goal_count;
+	struct bench_text *note;
+	size_t note_count;
 };
 
 struct bench_section {
 	const char *name;
 	const char *about; /* one line */
+	const char *clock; /* what is measured, where it is not the thread's CPU time */
 	void (*run)(struct bench *bench);
 };
 
@@ -75,6 +78,9 @@ void bench_goal_at_least(struct bench *bench, const char *what, double goal, dou
 void bench_goal_at_most(struct bench *bench, const char *what, double goal, double got,
 			const char *unit);
 
+/* Says something about the section that is no number, in one line; see printf(3). */
+__attribute__((format(printf, 2, 3))) void bench_note(struct bench *bench, const char *format, ...);
+
 /* The report of one section; each returns true if all goals are met. bench_reset() forgets it. */
 bool bench_print_text(const struct bench *bench, const struct bench_section *section);
 bool bench_print_json(const struct bench *bench, const struct bench_section *section);
@@ -86,6 +92,11 @@ extern const struct bench_section bench_ioas;
 extern const struct bench_section bench_tce;
 extern const struct bench_section bench_replay;
 extern const struct bench_section bench_world;
+extern const struct bench_section bench_sweep;
 extern const struct bench_section bench_user;
+
+/* bench_world.c: what this program does when it is started with this option and a number. */
+#define BENCH_EXEC_OPTION "--measure-fork-and-exec"
+int bench_world_exec(const char *count);
 
 #endif

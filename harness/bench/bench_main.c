@@ -8,13 +8,8 @@
 #include "bench.h"
 
 static const struct bench_section *const sections[] = {
-	&bench_iova,
-	&bench_call,
-	&bench_ioas,
-	&bench_tce,
-	&bench_replay,
-	&bench_world,
-	&bench_user,
+	&bench_iova,   &bench_call,  &bench_ioas,  &bench_tce,
+	&bench_replay, &bench_world, &bench_sweep, &bench_user,
 };
 
 enum {
@@ -108,6 +103,8 @@ int main(int argc, char **argv)
 		print_help(stdout);
 		return 0;
 	}
+	if (argc == 3 && !strcmp(argv[1], BENCH_EXEC_OPTION))
+		return bench_world_exec(argv[2]);
 	if (!parse(argc, argv, &options)) {
 		print_help(stderr);
 		return EXIT_USAGE;
