@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "trace.h"
+#include "world_read.h"
 
 int cli_bad_input(const char *command, const char *message)
 {
@@ -48,10 +50,56 @@ unsigned int cli_processors(void)
 	return processors > CLI_JOBS_MAX ? CLI_JOBS_MAX : (unsigned int)processors;
 }
 
-int cli_end_output(const char *command, int ret)
+int cli_open_output(const char *command, const char *path, FILE **to)
 {
-	if (!fflush(stdout) && !ferror(stdout))
+	char message[512];
+
+	*to = path ? fopen(path, "w") : stdout;
+	if (*to)
+		return CLI_PASS;
+	snprintf(message, sizeof(message), "%s: %s: %s", command, path, strerror(errno));
+	return cli_bad_input(command, message);
+}
+
+int cli_end_output(const char *command, const char *path, FILE *to, int ret)
+{
+	/* What went wrong before is not said again by the last flush. */
+	bool bad = ferror(to) || fflush(to);
+
+	if (path && fclose(to))
+		bad = true;
+	if (!bad)
 		return ret;
-	fprintf(stderr, "%s: the output could not be written: %s\n", command, strerror(errno));
+	fprintf(stderr, "%s: %s could not be written: %s\n", command, path ? path : "the output",
+		strerror(errno));
 	return CLI_BROKEN;
+}
+
+int cli_read_trace(const char *command, const char *path, struct trace **trace)
+{
+	struct trace_error error;
+	int ret = trace_read_file(path, trace, &error);
+
+	if (!ret)
+		return CLI_PASS;
+	if (ret != -EINVAL && ret != -ENOMEM)
+		return cli_bad_input(command, error.message);
+	fprintf(stderr, "%s\n", error.message);
+	return ret == -ENOMEM ? CLI_BROKEN : CLI_FAIL;
+}
+
+int cli_read_world(const char *command, const char *path, struct vfake_world **world)
+{
+	struct world_error error;
+
+	*world = malloc(sizeof(**world));
+	if (!*world) {
+		fprintf(stderr, "%s: out of memory\n", command);
+		return CLI_BROKEN;
+	}
+	if (!world_read_file(path, *world, &error))
+		return CLI_PASS;
+	free(*world);
+	*world = NULL;
+	return cli_bad_input(command, error.message);
 }

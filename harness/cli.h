@@ -8,6 +8,10 @@
 
 #include <argp.h>
 #include <stdint.h>
+#include <stdio.h>
+
+struct trace;
+struct vfake_world;
 
 enum cli_exit {
 	CLI_PASS = 0,
@@ -19,9 +23,25 @@ enum cli_exit {
 
 /* Says what is wrong with an input and how to get help. Returns CLI_USAGE. */
 int cli_bad_input(const char *command, const char *message);
-/* Flushes standard output. Returns @ret, or CLI_BROKEN after a message: some of it was not written.
+
+/*
+ * Opens the file of --output; no @path is standard output. Returns CLI_PASS, or the exit code after
+ * a message.
  */
-int cli_end_output(const char *command, int ret);
+int cli_open_output(const char *command, const char *path, FILE **to);
+/*
+ * Writes out what cli_open_output() opened, and closes it. Returns @ret, or CLI_BROKEN after a
+ * message: some of it was not written.
+ */
+int cli_end_output(const char *command, const char *path, FILE *to, int ret);
+
+/*
+ * Reads a trace, or a world, which the caller frees: with trace_free(), with free(). Returns
+ * CLI_PASS, or the exit code after a message. No file at all is wrong use; so is a world with a
+ * mistake in it, but a trace with one is what the command judges, and fails.
+ */
+int cli_read_trace(const char *command, const char *path, struct trace **trace);
+int cli_read_world(const char *command, const char *path, struct vfake_world **world);
 
 /* A whole number from @least to @most; what else is given is an error that names @option. */
 uint64_t cli_number(struct argp_state *state, const char *option, const char *text, uint64_t least,

@@ -9,7 +9,6 @@
 #include <vfake/kernel.h>
 
 #include "cli.h"
-#include "errnos.h"
 #include "fault.h"
 
 enum { KEY_IOCTLS = 256, KEY_MISSING, KEY_FAULTS };
@@ -110,7 +109,7 @@ static void list_fault(void *ctx, const struct vfake_fault_point *point)
 	(*count)++;
 	printf("%-44s", point->name);
 	for (const int16_t *error = point->errnos; *error; error++)
-		printf(" %s", errno_name(*error));
+		printf(" %s", fault_code_name(*error));
 	putchar('\n');
 }
 
@@ -133,5 +132,5 @@ int cli_list(int argc, char **argv)
 		list_faults();
 	else
 		list_ioctls(options.missing);
-	return cli_end_output("vfake list", CLI_PASS);
+	return cli_end_output("vfake list", NULL, stdout, CLI_PASS);
 }

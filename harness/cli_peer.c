@@ -4,7 +4,7 @@
  */
 #include <argp.h>
 #include <errno.h>
-#include <poll.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +12,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <uapi/table.h>
 #include <vfake/peer.h>
 
 #include "cli.h"
-#include "peer_link.h"
+#include "fault.h"
+#include "peer_serve.h"
 #include "world_read.h"
 
 enum {
@@ -30,9 +30,10 @@ enum {
 	KEY_MAX_MAPS,
 	KEY_DELAY,
 	KEY_BELOW,
-	KEY_LIKE
+	KEY_LIKE,
+	KEY_IO_EVENT,
 };
-enum { TICKS_PER_TURN = 64, WATCHED_MAX = 256, BUSY_TURNS = 1000 };
+enum { TICKS_PER_TURN = 64 };
 
 struct options {
 	const char *path;
@@ -62,6 +63,10 @@ static const struct argp_option option_list[] = {
 	  "Do what clients of libvfio-user rely on: a SPARSE_MMAP capability with each region that "
 	  "can be mapped, and MIG_DATA_READ's reply as long as was asked for",
 	  1 },
+	{ "io-event", KEY_IO_EVENT, "REGION:OFFSET:BYTES:VALUE", 0,
+	  "Give the client an eventfd for a write of VALUE there (GET_REGION_IO_FDS); again for "
+	  "more",
+	  1 },
 	{ "hostile", 'H', "KIND[:COMMAND[:SKIP]]", 0,
 	  "Spoil replies, of all commands but VERSION or of the one with that number, "
 	  "from the one after SKIP on; `--hostile help' lists the kinds",
@@ -76,21 +81,27 @@ static void list_hostile(void)
 {
 	for (int kind = VFAKE_HOSTILE_NONE; kind < VFAKE_HOSTILE_KINDS; kind++)
 		puts(vfake_hostile_name((enum vfake_hostile_kind)kind));
-	exit(cli_end_output("vfake peer", CLI_PASS));
+	exit(cli_end_output("vfake peer", NULL, stdout, CLI_PASS));
 }
 
 static uint32_t number(struct argp_state *state, const char *what, const char *text, uint32_t min,
 		       uint32_t max)
 {
-	char *end;
-	unsigned long value;
+	return (uint32_t)cli_number(state, what, text, min, max);
+}
 
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || *text < '0' || *text > '9' || *end || value < min || value > max)
-		argp_error(state, "%s takes a number from %u to %u, not `%s'", what, min, max,
-			   text);
-	return (uint32_t)value;
+static void parse_io_event(struct argp_state *state, const char *arg, struct vfake_peer_attr *attr)
+{
+	struct vfake_peer_io io = { 0 };
+	char extra;
+
+	if (attr->io_count == VFAKE_PEER_IO_MAX)
+		argp_error(state, "--io-event is for %d writes at most", VFAKE_PEER_IO_MAX);
+	if (strchr(arg, '-') ||
+	    sscanf(arg, "%" SCNu32 ":%" SCNi64 ":%" SCNu32 ":%" SCNi64 "%c", &io.region,
+		   (int64_t *)&io.offset, &io.size_bytes, (int64_t *)&io.value, &extra) != 4)
+		argp_error(state, "--io-event takes REGION:OFFSET:BYTES:VALUE, not `%s'", arg);
+	attr->io[attr->io_count++] = io;
 }
 
 static void parse_hostile(struct argp_state *state, char *arg, struct vfake_hostile *hostile)
@@ -153,6 +164,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_BELOW:
 		options->attr.far_below = number(state, "--messages-below", arg, 0, UINT32_MAX);
+		return 0;
+	case KEY_IO_EVENT:
+		parse_io_event(state, arg, &options->attr);
 		return 0;
 	case KEY_DELAY:
 		options->attr.delay_turns = number(state, "--delay", arg, 0, 1000000);
@@ -277,60 +291,6 @@ static void catch_signals(sigset_t *outside)
 	peer_links_survive_truncation();
 }
 
-static void let_in(struct vfake_peer *peer, struct peer_links *links, int listen_fd)
-{
-	struct vfake_peer_link link;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (peer_link_open(links, fd, &link))
-		close(fd);
-	else
-		vfake_peer_attach(peer, &link);
-}
-
-/* How long to wait for something to do: not at all while the peer is busy, and a little when it is
- * only so because the client does not read. A device may wait for a time that comes. */
-static const struct timespec *patience(const struct vfake_peer *peer, unsigned int busy)
-{
-	static const struct timespec none, little = { .tv_nsec = 1000000 },
-					   more = { .tv_nsec = 100000000 };
-
-	if (busy)
-		return busy > BUSY_TURNS ? &little : &none;
-	return vfake_peer_attached(peer) ? &more : NULL;
-}
-
-static void wait_for(struct vfake_peer *peer, struct peer_links *links, int listen_fd,
-		     unsigned int busy, const sigset_t *mask)
-{
-	struct pollfd wait[WATCHED_MAX];
-	nfds_t count = peer_links_watch(links, wait, WATCHED_MAX - 1);
-	bool attached = vfake_peer_attached(peer);
-
-	if (!attached)
-		wait[count++] = (struct pollfd){ .fd = listen_fd, .events = POLLIN };
-	ppoll(wait, count, patience(peer, busy), mask);
-	if (!attached)
-		let_in(peer, links, listen_fd);
-	peer_links_hear(links);
-}
-
-static void serve(struct vfake_kernel *kernel, struct vfake_peer *peer, struct peer_links *links,
-		  int listen_fd, bool once, const sigset_t *mask)
-{
-	unsigned int busy = 0;
-
-	while (!stopped) {
-		wait_for(peer, links, listen_fd, busy, mask);
-		vfake_set_clock(kernel, (uint64_t)time(NULL));
-		busy = vfake_peer_turn(peer) ? busy + 1 : 0;
-		if (once && vfake_peer_counts(peer).clients && !vfake_peer_attached(peer))
-			break;
-	}
-}
-
 static void say_counts(const struct vfake_peer_counts *counts)
 {
 	size_t count;
@@ -348,12 +308,12 @@ static void say_counts(const struct vfake_peer_counts *counts)
 
 static int run(const struct options *options, const struct vfake_world *world)
 {
+	struct peer_server server = { .once = options->once, .stopped = &stopped };
 	struct vfake_peer_counts counts;
-	struct peer_links links;
 	struct vfake_kernel *kernel;
 	struct vfake_peer *peer;
+	struct fault *fault;
 	const char *error;
-	sigset_t mask;
 	int fd;
 
 	kernel = vfake_kernel_new(world, &error);
@@ -364,19 +324,21 @@ static int run(const struct options *options, const struct vfake_world *world)
 		return CLI_FAIL;
 	}
 	fd = open_socket(options->path);
+	fault = fault_of_fiu_run();
+	fault_bind(fault, kernel);
 	if (fd >= 0) {
-		catch_signals(&mask);
+		catch_signals(&server.mask);
 		printf("vfake peer: %s on %s\n", options->device, options->path);
 		fflush(stdout);
-		peer_links_init(&links);
-		links.task = vfake_peer_task(peer);
-		serve(kernel, peer, &links, fd, options->once, &mask);
+		peer_server_init(&server, kernel, peer, fd);
+		peer_serve(&server);
 		unlink(options->path);
 		close(fd);
 	}
 	counts = vfake_peer_counts(peer);
 	vfake_peer_free(peer);
 	vfake_kernel_free(kernel);
+	fault_free(fault);
 	if (fd >= 0)
 		say_counts(&counts);
 	return fd < 0 ? CLI_FAIL : CLI_PASS;
@@ -395,5 +357,5 @@ int cli_peer(int argc, char **argv)
 	if (ret)
 		return ret;
 	options.attr.device = options.device;
-	return cli_end_output("vfake peer", run(&options, &world));
+	return cli_end_output("vfake peer", NULL, stdout, run(&options, &world));
 }

@@ -153,25 +153,17 @@ static int record_on(struct machine *machine, const struct plan *plan,
 		     const struct options *options)
 {
 	struct player *player = malloc(sizeof(*player));
-	FILE *to = options->output ? fopen(options->output, "w") : stdout;
-	char message[512];
-	int ret = CLI_BROKEN;
+	FILE *to;
+	int ret = cli_open_output("vfake record", options->output, &to);
 
-	if (!to) {
-		snprintf(message, sizeof(message), "vfake record: %s: %s", options->output,
-			 strerror(errno));
-		ret = cli_bad_input("vfake record", message);
-	} else if (player) {
-		player_init(player, plan, machine);
-		ret = record_all(to, player);
-		if ((fflush(to) || ferror(to)) && ret == CLI_PASS) {
-			fprintf(stderr, "vfake record: the trace could not be written: %s\n",
-				strerror(errno));
-			ret = CLI_BROKEN;
+	if (!ret) {
+		ret = CLI_BROKEN;
+		if (player) {
+			player_init(player, plan, machine);
+			ret = record_all(to, player);
 		}
+		ret = cli_end_output("vfake record", options->output, to, ret);
 	}
-	if (to && options->output)
-		fclose(to);
 	free(player);
 	return ret;
 }
@@ -226,20 +218,24 @@ static int record_real(const struct plan *plan, const struct options *options)
 
 /* The world to record in. Returns CLI_PASS, or the exit code after a message. */
 static int make_world(const struct plan *plan, const struct options *options,
-		      struct vfake_world *world)
+		      struct vfake_world **world)
 {
-	struct world_error error;
+	char message[512] = "vfake record: out of memory";
 	int ret;
 
-	if (options->world && world_read_file(options->world, world, &error))
-		return cli_bad_input("vfake record", error.message);
-	if (options->world)
-		ret = replay_check_world(plan, world, error.message, sizeof(error.message));
-	else
-		ret = replay_default_world(plan, world, error.message, sizeof(error.message));
+	if (options->world) {
+		ret = cli_read_world("vfake record", options->world, world);
+		if (ret)
+			return ret;
+		ret = replay_check_world(plan, *world, message, sizeof(message));
+	} else {
+		*world = malloc(sizeof(**world));
+		ret = *world ? replay_default_world(plan, *world, message, sizeof(message))
+			     : -ENOMEM;
+	}
 	if (ret)
-		fprintf(stderr, "%s\n", error.message);
-	return ret ? CLI_FAIL : CLI_PASS;
+		fprintf(stderr, "%s\n", message);
+	return !ret ? CLI_PASS : *world ? CLI_FAIL : CLI_BROKEN;
 }
 
 static int record_in(const struct vfake_world *world, const struct plan *plan,
@@ -260,14 +256,9 @@ static int record_in(const struct vfake_world *world, const struct plan *plan,
 
 static int record_fake(const struct plan *plan, const struct options *options)
 {
-	struct vfake_world *world = malloc(sizeof(*world));
-	int ret;
+	struct vfake_world *world = NULL;
+	int ret = make_world(plan, options, &world);
 
-	if (!world) {
-		fputs("vfake record: out of memory\n", stderr);
-		return CLI_BROKEN;
-	}
-	ret = make_world(plan, options, world);
 	if (ret == CLI_PASS)
 		ret = record_in(world, plan, options);
 	free(world);
@@ -285,17 +276,13 @@ int cli_record(int argc, char **argv)
 
 	argv[0] = name;
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	ret = trace_read_file(options.script, &trace, &error);
-	/* No file at all is wrong use; a file with a mistake in it is a bad script. */
-	if (ret && ret != -EINVAL && ret != -ENOMEM)
-		return cli_bad_input("vfake record", error.message);
+	ret = cli_read_trace("vfake record", options.script, &trace);
+	if (ret)
+		return ret;
+	ret = plan_make(trace, &plan, &error);
 	if (ret) {
 		fprintf(stderr, "%s\n", error.message);
-		return ret == -ENOMEM ? CLI_BROKEN : CLI_FAIL;
-	}
-	if (plan_make(trace, &plan, &error)) {
-		fprintf(stderr, "%s\n", error.message);
-		ret = CLI_FAIL;
+		ret = ret == -ENOMEM ? CLI_BROKEN : CLI_FAIL;
 	} else {
 		ret = options.fake ? record_fake(plan, &options) : record_real(plan, &options);
 		plan_free(plan);

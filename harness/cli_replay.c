@@ -21,8 +21,6 @@
 #include "report.h"
 #include "world_read.h"
 
-enum { JOBS_MAX = 256 };
-
 struct options {
 	const char *world;
 	const char *output;
@@ -104,19 +102,13 @@ static const struct argp_option option_list[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
-	char *end;
-	long jobs;
 
 	switch (key) {
 	case KEY_WORLD:
 		options->world = arg;
 		return 0;
 	case 'j':
-		jobs = strtol(arg, &end, 10);
-		if (*end || end == arg || jobs < 1 || jobs > JOBS_MAX)
-			argp_error(state, "--jobs takes a number from 1 to %d, not `%s'", JOBS_MAX,
-				   arg);
-		options->jobs = (unsigned int)jobs;
+		options->jobs = (unsigned int)cli_number(state, "--jobs", arg, 1, CLI_JOBS_MAX);
 		return 0;
 	case KEY_FORMAT:
 		if (report_format_by_name(arg, &options->format))
@@ -192,7 +184,7 @@ static void *work(void *data)
 
 static bool play_all(struct crew *crew)
 {
-	pthread_t threads[JOBS_MAX];
+	pthread_t threads[CLI_JOBS_MAX];
 	unsigned int jobs = crew->options->jobs;
 	unsigned int started = 0;
 
@@ -214,11 +206,6 @@ static int report(FILE *to, const struct options *options, const struct replay_r
 	for (size_t i = 0; i < options->file_count; i++)
 		passed += results[i].passed;
 	report_results(to, options->format, options->verbose, results, options->file_count);
-	if (fflush(to) || ferror(to)) {
-		fprintf(stderr, "vfake replay: the report could not be written: %s\n",
-			strerror(errno));
-		return CLI_BROKEN;
-	}
 	return passed == options->file_count ? CLI_PASS : CLI_FAIL;
 }
 
@@ -241,36 +228,24 @@ static int play_and_report(FILE *to, const struct options *options, const struct
 /* The output is opened first: nobody wants to learn of a wrong name after the work. */
 static int run(const struct options *options, const struct vfake_world *world)
 {
-	FILE *to = options->output ? fopen(options->output, "w") : stdout;
-	char message[512];
-	int ret;
+	FILE *to;
+	int ret = cli_open_output("vfake replay", options->output, &to);
 
-	if (!to) {
-		snprintf(message, sizeof(message), "vfake replay: %s: %s", options->output,
-			 strerror(errno));
-		return cli_bad_input("vfake replay", message);
-	}
-	ret = play_and_report(to, options, world);
-	if (options->output && fclose(to)) {
-		fprintf(stderr, "vfake replay: %s: %s\n", options->output, strerror(errno));
-		ret = CLI_BROKEN;
-	}
-	return ret;
+	if (ret)
+		return ret;
+	return cli_end_output("vfake replay", options->output, to,
+			      play_and_report(to, options, world));
 }
 
 static int run_in_world(const struct options *options)
 {
-	struct world_error error;
-	struct vfake_world *world;
-	int ret;
+	struct vfake_world *world = NULL;
+	int ret = CLI_PASS;
 
-	if (!options->world)
-		return run(options, NULL);
-	world = malloc(sizeof(*world));
-	if (!world)
-		return CLI_BROKEN;
-	ret = world_read_file(options->world, world, &error);
-	ret = ret ? cli_bad_input("vfake replay", error.message) : run(options, world);
+	if (options->world)
+		ret = cli_read_world("vfake replay", options->world, &world);
+	if (!ret)
+		ret = run(options, world);
 	free(world);
 	return ret;
 }
@@ -278,14 +253,11 @@ static int run_in_world(const struct options *options)
 int cli_replay(int argc, char **argv)
 {
 	struct options options = { .format = REPORT_HUMAN };
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	char name[] = "vfake replay";
 	int ret;
 
 	argv[0] = name;
-	options.jobs = processors < 1	       ? 1
-		       : processors > JOBS_MAX ? JOBS_MAX
-					       : (unsigned int)processors;
+	options.jobs = cli_processors();
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	if (options.file_count) {
 		ret = run_in_world(&options);

@@ -140,32 +140,21 @@ static int play(FILE *to, const struct options *options)
 		run_report(to, options->format, options->verbose, cells, count);
 	}
 	run_free(cells, count);
-	if (!fflush(to) && !ferror(to))
-		return result;
-	fprintf(stderr, "vfake run: the report could not be written: %s\n", strerror(errno));
-	return CLI_BROKEN;
+	return result;
 }
 
 static int run(const struct options *options)
 {
-	FILE *to = options->output ? fopen(options->output, "w") : stdout;
-	char message[512];
-	int ret = CLI_PASS;
+	FILE *to;
+	int ret = cli_open_output("vfake run", options->output, &to);
 
-	if (!to) {
-		snprintf(message, sizeof(message), "vfake run: %s: %s", options->output,
-			 strerror(errno));
-		return cli_bad_input("vfake run", message);
-	}
+	if (ret)
+		return ret;
 	if (options->list)
 		list_all(to, &options->run);
 	else
 		ret = play(to, options);
-	if (options->output && fclose(to)) {
-		fprintf(stderr, "vfake run: %s: %s\n", options->output, strerror(errno));
-		ret = CLI_BROKEN;
-	}
-	return options->output ? ret : cli_end_output("vfake run", ret);
+	return cli_end_output("vfake run", options->output, to, ret);
 }
 
 int cli_run(int argc, char **argv)

@@ -109,18 +109,13 @@ static int broken(int error)
 
 static int write_output(const struct shrink *shrink, const char *path)
 {
-	FILE *to = fopen(path, "w");
-	char message[512];
-	int ret;
+	FILE *to;
+	int ret = cli_open_output("vfake shrink", path, &to);
 
-	if (!to) {
-		snprintf(message, sizeof(message), "vfake shrink: %s: %s", path, strerror(errno));
-		return cli_bad_input("vfake shrink", message);
-	}
+	if (ret)
+		return ret;
 	ret = shrink_write(shrink, to);
-	if (fclose(to) && !ret)
-		ret = -EIO;
-	return ret ? broken(ret) : CLI_PASS;
+	return cli_end_output("vfake shrink", path, to, ret ? broken(ret) : CLI_PASS);
 }
 
 static int report(const struct options *options, const struct shrink *shrink, uint32_t lines,
@@ -133,7 +128,7 @@ static int report(const struct options *options, const struct shrink *shrink, ui
 		printf("%s: %u lines, minimal already (%u tries): %s\n", options->file, lines,
 		       shrink->oracle.tries, output);
 	printf("it fails with: %s\n", shrink->kind);
-	return cli_end_output("vfake shrink", CLI_PASS);
+	return cli_end_output("vfake shrink", NULL, stdout, CLI_PASS);
 }
 
 static int shrink_trace(const struct options *options, struct shrink *shrink, const char *output)
@@ -202,36 +197,28 @@ static int check_trace(const struct options *options, struct shrink *shrink)
 {
 	struct trace_error error;
 	struct plan *plan;
-	int ret = trace_read_file(options->file, &shrink->trace, &error);
+	int ret = cli_read_trace("vfake shrink", options->file, &shrink->trace);
 
-	if (ret && ret != -EINVAL && ret != -ENOMEM)
-		return cli_bad_input("vfake shrink", error.message);
-	if (!ret && !options->command) {
-		ret = plan_make(shrink->trace, &plan, &error);
-		if (!ret)
-			plan_free(plan);
+	if (ret || options->command)
+		return ret;
+	ret = plan_make(shrink->trace, &plan, &error);
+	if (ret) {
+		fprintf(stderr, "%s\n", error.message);
+		return ret == -ENOMEM ? CLI_BROKEN : CLI_FAIL;
 	}
-	if (!ret)
-		return CLI_PASS;
-	fprintf(stderr, "%s\n", error.message);
-	return ret == -ENOMEM ? CLI_BROKEN : CLI_FAIL;
+	plan_free(plan);
+	return CLI_PASS;
 }
 
 static int shrink_in_world(const struct options *options, struct shrink *shrink)
 {
-	struct world_error error;
-	struct vfake_world *world;
-	int ret;
+	struct vfake_world *world = NULL;
+	int ret = CLI_PASS;
 
-	if (!options->world)
-		return shrink_in_scratch(options, shrink);
-	world = malloc(sizeof(*world));
-	if (!world)
-		return broken(-ENOMEM);
+	if (options->world)
+		ret = cli_read_world("vfake shrink", options->world, &world);
 	shrink->oracle.world = world;
-	if (world_read_file(options->world, world, &error))
-		ret = cli_bad_input("vfake shrink", error.message);
-	else
+	if (!ret)
 		ret = shrink_in_scratch(options, shrink);
 	free(world);
 	return ret;

@@ -24,6 +24,7 @@ enum {
 	KEY_PAIRS = 256,
 	KEY_ONLY,
 	KEY_COUNT,
+	KEY_FIRST,
 	KEY_SHARD,
 	KEY_SEED,
 	KEY_TIMEOUT,
@@ -39,6 +40,7 @@ static const struct argp_option option_list[] = {
 	  "Only this fault, in the process of the story itself; a pair has a + in between", 0 },
 	{ "count", KEY_COUNT, NULL, 0, "Count the faults that there are once each, and try none",
 	  0 },
+	{ "first", KEY_FIRST, NULL, 0, "End a story on a backend at its first violation", 0 },
 	{ "jobs", 'j', "N", 0, "Sweep N at a time (default: one per processor)", 0 },
 	{ "shard", KEY_SHARD, "I/N", 0, "Only the Ith of N parts", 0 },
 	{ "seed", KEY_SEED, "N", 0, "Where a story draws numbers (default: 0)", 0 },
@@ -75,6 +77,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_COUNT:
 		options->sweep.count_only = true;
+		return 0;
+	case KEY_FIRST:
+		options->sweep.first_only = true;
 		return 0;
 	case KEY_ONLY:
 		options->sweep.only = arg;
@@ -120,8 +125,10 @@ static const struct argp argp = {
 	.doc = "Makes everything fail that can. Each call of the stack that a story makes is "
 	       "carried out once for each fault point that it passes and each error that may come "
 	       "there, and must then either fail with a reason and leave all as it was, or do "
-	       "what it does without the fault, or tell the VMM. SCENARIO is a story or "
-	       "STORY/BACKEND, also with *, ? and !(PATTERN); without one all are swept.\v"
+	       "what it does without the fault, or tell the VMM. Where a story can go on after a "
+	       "death, its processes die before and after each call: ERRNO is `kill' then. "
+	       "SCENARIO is a story or STORY/BACKEND, also with *, ? and !(PATTERN); without one "
+	       "all are swept.\v"
 	       "A violation is told with the step of the story, the fault, what was wrong and the "
 	       "command that repeats it. Then comes the table of stories and backends with the "
 	       "number of faults tried. The last line is `N cells failed; P points, F faults, V "
@@ -155,30 +162,24 @@ static int sweep(FILE *to, const struct options *options)
 		sweep_report(to, options->format, options->sweep.verbose, &result);
 	}
 	sweep_free(&result);
-	if (!fflush(to) && !ferror(to))
-		return code;
-	fprintf(stderr, "vfake sweep: the report could not be written: %s\n", strerror(errno));
-	return CLI_BROKEN;
+	return code;
 }
 
 static int run(const struct options *options)
 {
 	const char *traces = options->sweep.traces;
-	FILE *to = options->output ? fopen(options->output, "w") : stdout;
 	char message[512];
+	FILE *to;
 	int ret;
 
-	if (!to || (traces && mkdir(traces, 0777) && errno != EEXIST)) {
-		snprintf(message, sizeof(message), "vfake sweep: %s: %s",
-			 to ? traces : options->output, strerror(errno));
+	if (traces && mkdir(traces, 0777) && errno != EEXIST) {
+		snprintf(message, sizeof(message), "vfake sweep: %s: %s", traces, strerror(errno));
 		return cli_bad_input("vfake sweep", message);
 	}
-	ret = sweep(to, options);
-	if (options->output && fclose(to)) {
-		fprintf(stderr, "vfake sweep: %s: %s\n", options->output, strerror(errno));
-		ret = CLI_BROKEN;
-	}
-	return options->output ? ret : cli_end_output("vfake sweep", ret);
+	ret = cli_open_output("vfake sweep", options->output, &to);
+	if (ret)
+		return ret;
+	return cli_end_output("vfake sweep", options->output, to, sweep(to, options));
 }
 
 int cli_sweep(int argc, char **argv)

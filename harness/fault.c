@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "errnos.h"
+
 struct fault {
 	char *armed; /* the name that libfiu was given, or NULL */
 	bool listens;
@@ -29,6 +31,9 @@ static const int16_t no_memory[] = { ENOMEM, 0 };
 static const int16_t busy[] = { EBUSY, 0 };
 static const int16_t blocked[] = { EACCES, EBUSY, 0 };
 static const int16_t state[] = { EEXIST, ENOMEM, 0 };
+static const int16_t not_passed[] = { EPIPE, 0 };
+static const int16_t not_there[] = { ENOENT, 0 };
+static const int16_t death[] = { FAULT_KILL, 0 };
 
 static const struct vfake_fault_point sides[FAULT_SIDES] = {
 	[FAULT_STACK_ALLOC] = { "stack/alloc", NULL, VFAKE_FAULT_ALLOC, no_memory },
@@ -36,11 +41,49 @@ static const struct vfake_fault_point sides[FAULT_SIDES] = {
 	[FAULT_VMM_FORBID_DISCARD] = { "vmm/forbid_discard", NULL, VFAKE_FAULT_ENTRY, busy },
 	[FAULT_VMM_BLOCK_MIGRATION] = { "vmm/block_migration", NULL, VFAKE_FAULT_ENTRY, blocked },
 	[FAULT_VMM_REGISTER_STATE] = { "vmm/register_state", NULL, VFAKE_FAULT_ENTRY, state },
+	[FAULT_VMM_KEEP_FD] = { "vmm/keep_fd", NULL, VFAKE_FAULT_ENTRY, not_passed },
+	[FAULT_VMM_TAKE_FD] = { "vmm/take_fd", NULL, VFAKE_FAULT_ENTRY, not_there },
 };
+
+#define CALL(name)                                                                                 \
+	{                                                                                          \
+		{ "call/" name "/entry", NULL, VFAKE_FAULT_ENTRY, death },                         \
+			{ "call/" name "/exit", NULL, VFAKE_FAULT_COPYOUT, death },                \
+	}
+
+static const struct vfake_fault_point calls[FAULT_CALLS][2] = {
+	[FAULT_CALL_OPEN] = CALL("open"),	[FAULT_CALL_CLOSE] = CALL("close"),
+	[FAULT_CALL_IOCTL] = CALL("ioctl"),	[FAULT_CALL_PREAD] = CALL("pread"),
+	[FAULT_CALL_PWRITE] = CALL("pwrite"),	[FAULT_CALL_READ] = CALL("read"),
+	[FAULT_CALL_MMAP] = CALL("mmap"),	[FAULT_CALL_MUNMAP] = CALL("munmap"),
+	[FAULT_CALL_EVENTFD] = CALL("eventfd"), [FAULT_CALL_CONNECT] = CALL("connect"),
+	[FAULT_CALL_SENDMSG] = CALL("sendmsg"), [FAULT_CALL_RECVMSG] = CALL("recvmsg"),
+	[FAULT_CALL_POLL] = CALL("poll"),	[FAULT_CALL_KEEP_FD] = CALL("keep_fd"),
+	[FAULT_CALL_TAKE_FD] = CALL("take_fd"),
+};
+
+static const char kill_name[] = "kill";
 
 const struct vfake_fault_point *fault_side_point(enum fault_side side)
 {
 	return &sides[side];
+}
+
+const struct vfake_fault_point *fault_call_point(enum fault_call call, bool after)
+{
+	return &calls[call][after];
+}
+
+const char *fault_code_name(int code)
+{
+	return code == FAULT_KILL ? kill_name : errno_name(code);
+}
+
+int fault_code_by_name(const char *name, size_t length)
+{
+	if (length == strlen(kill_name) && !memcmp(name, kill_name, length))
+		return FAULT_KILL;
+	return errno_by_name(name, length);
 }
 
 void fault_each(void (*each)(void *ctx, const struct vfake_fault_point *point), void *ctx)
@@ -55,6 +98,10 @@ void fault_each(void (*each)(void *ctx, const struct vfake_fault_point *point), 
 	}
 	for (size_t i = 0; i < FAULT_SIDES; i++)
 		each(ctx, &sides[i]);
+	for (size_t i = 0; i < FAULT_CALLS; i++) {
+		each(ctx, &calls[i][false]);
+		each(ctx, &calls[i][true]);
+	}
 }
 
 struct search {
@@ -78,11 +125,24 @@ const struct vfake_fault_point *fault_find(const char *name)
 	return search.found;
 }
 
+/* It leaves the names to arm where the library that it loads finds them. */
+static bool is_run_by_fiu(void)
+{
+	return getenv("FIU_ENABLE");
+}
+
 struct fault *fault_new(void)
 {
-	if (fiu_init(0))
-		return NULL;
-	return calloc(1, sizeof(struct fault));
+	struct fault *fault = fiu_init(0) ? NULL : calloc(1, sizeof(*fault));
+
+	if (fault)
+		fault->listens = is_run_by_fiu();
+	return fault;
+}
+
+struct fault *fault_of_fiu_run(void)
+{
+	return is_run_by_fiu() ? fault_new() : NULL;
 }
 
 void fault_free(struct fault *fault)

@@ -23,10 +23,44 @@ enum fault_side {
 	FAULT_VMM_FORBID_DISCARD,  /* "vmm/forbid_discard" */
 	FAULT_VMM_BLOCK_MIGRATION, /* "vmm/block_migration" */
 	FAULT_VMM_REGISTER_STATE,  /* "vmm/register_state" */
+	FAULT_VMM_KEEP_FD,	   /* "vmm/keep_fd": struct vfio_cpr_fds */
+	FAULT_VMM_TAKE_FD,	   /* "vmm/take_fd" */
 	FAULT_SIDES
 };
 
 const struct vfake_fault_point *fault_side_point(enum fault_side side);
+
+/*
+ * Calls that a process makes to the kernel, and messages to another process: it can die before one,
+ * "call/ioctl/entry", and after it, "call/ioctl/exit". They have no errno but this one.
+ */
+enum { FAULT_KILL = 0x4000 };
+
+enum fault_call {
+	FAULT_CALL_OPEN,
+	FAULT_CALL_CLOSE,
+	FAULT_CALL_IOCTL,
+	FAULT_CALL_PREAD,
+	FAULT_CALL_PWRITE,
+	FAULT_CALL_READ,
+	FAULT_CALL_MMAP,
+	FAULT_CALL_MUNMAP,
+	FAULT_CALL_EVENTFD,
+	FAULT_CALL_CONNECT,
+	FAULT_CALL_SENDMSG,
+	FAULT_CALL_RECVMSG,
+	FAULT_CALL_POLL,
+	FAULT_CALL_KEEP_FD, /* a descriptor goes to another process */
+	FAULT_CALL_TAKE_FD,
+	FAULT_CALLS
+};
+
+const struct vfake_fault_point *fault_call_point(enum fault_call call, bool after);
+
+/* Of an errno, or "kill"; NULL for what is neither. */
+const char *fault_code_name(int code);
+/* The code of such a name, or 0. */
+int fault_code_by_name(const char *name, size_t length);
 
 /* The point of that name, of the kernel or of the stack's side; NULL: there is none that can fail.
  */
@@ -35,8 +69,11 @@ const struct vfake_fault_point *fault_find(const char *name);
 /* Points to list: calls @each for every point that can fail, the kernel's first. */
 void fault_each(void (*each)(void *ctx, const struct vfake_fault_point *point), void *ctx);
 
-/* Nothing is armed, no kernel asks. NULL when memory is short. */
+/* Nothing is armed, no kernel asks. In a program that fiu-run started it listens. NULL when memory
+ * is short. */
 struct fault *fault_new(void);
+/* The same for a command that has no faults but those of fiu-run: NULL when there is none. */
+struct fault *fault_of_fiu_run(void);
 
 /* Disarms. Kernels that were bound must be gone or bound elsewhere. NULL is allowed. */
 void fault_free(struct fault *fault);

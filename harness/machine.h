@@ -34,6 +34,7 @@ struct machine {
 		struct {
 			struct vfake_kernel *kernel;
 			struct vfake_task *task;
+			struct fault *fault; /* of fiu-run, or NULL */
 		} vfake;
 		struct {
 			const char *const *bindings; /* "NAME=BUS_ADDRESS" */

@@ -11,6 +11,7 @@
 
 #include <vfake/sys.h>
 
+#include "fault.h"
 #include "machine.h"
 
 enum { SCRATCH_BYTES = 1 << 20 };
@@ -58,6 +59,7 @@ static bool fake_cdev_name(struct machine *machine, const char *device, char *te
 static void fake_end(struct machine *machine)
 {
 	vfake_kernel_free(machine->vfake.kernel);
+	fault_free(machine->vfake.fault);
 }
 
 int machine_vfake(struct machine *machine, const struct vfake_world *world, const char **error)
@@ -83,12 +85,14 @@ int machine_vfake(struct machine *machine, const struct vfake_world *world, cons
 	machine->group_name = fake_group_name;
 	machine->cdev_name = fake_cdev_name;
 	machine->vfake.kernel = kernel;
+	machine->vfake.fault = fault_of_fiu_run();
 	machine->vfake.task = task;
 	machine->scratch_bytes = SCRATCH_BYTES;
 	ret = vfake_mmap(task, SCRATCH_BYTES, VFAKE_PROT_READ | VFAKE_PROT_WRITE, -1, 0,
 			 &machine->scratch);
+	fault_bind(machine->vfake.fault, kernel);
 	if (ret)
-		vfake_kernel_free(kernel);
+		fake_end(machine);
 	if (ret && world->ram_bytes < SCRATCH_BYTES) {
 		*error = "it has too little RAM for the structs of its program's calls";
 		return -EINVAL;

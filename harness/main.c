@@ -50,11 +50,11 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		help(stdout);
-		return cli_end_output("vfake", CLI_PASS);
+		return cli_end_output("vfake", NULL, stdout, CLI_PASS);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		puts("vfake " VFAKE_VERSION);
-		return cli_end_output("vfake", CLI_PASS);
+		return cli_end_output("vfake", NULL, stdout, CLI_PASS);
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (!strcmp(argv[1], commands[i].name))

@@ -123,7 +123,7 @@ static void compare_tces(struct model *m, const struct vfake_space_at *at,
 	while (!m->stopped && iova <= last) {
 		size_t index = model_find(space, iova);
 		bool model = index < space->count && space->mappings[index].iova <= last;
-		const struct model_mapping *mapping = &space->mappings[index];
+		const struct model_mapping *mapping = model ? &space->mappings[index] : NULL;
 		struct vfake_mapping_view view;
 		uint64_t start, end;
 

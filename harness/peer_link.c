@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,11 @@
 #include <vfio/sys.h>
 
 #include "peer_link.h"
+
+enum {
+	WATCHED_MAX = 256,
+	UNPOLLED_MAX = 64, /* waits in a row without ppoll(), in which alone signals come */
+};
 
 struct link {
 	struct peer_links *links;
@@ -36,11 +42,76 @@ static long link_send(void *ctx, const void *bytes, uint64_t len, const int *fds
 	return link->sys.sendmsg(NULL, link->links->fds[link->which], bytes, len, fds, fd_count);
 }
 
+/* recvmsg(2). The system closes those descriptors that find no room. */
+static long receive(int fd, void *bytes, uint64_t len, int *fds, uint32_t *fd_count, int flags)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(PEER_EARLY_FDS * sizeof(int))];
+	} scm;
+	uint32_t room = *fd_count < PEER_EARLY_FDS ? *fd_count : PEER_EARLY_FDS;
+	struct iovec iov = { .iov_base = bytes, .iov_len = len };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = scm.bytes,
+			      .msg_controllen = CMSG_LEN(room * sizeof(int)) };
+	ssize_t got = recvmsg(fd, &msg, flags | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *rights;
+
+	if (got < 0)
+		return -errno;
+	*fd_count = 0;
+	rights = CMSG_FIRSTHDR(&msg);
+	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
+		*fd_count = (uint32_t)((rights->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds, CMSG_DATA(rights), *fd_count * sizeof(int));
+	}
+	return got;
+}
+
+/* Who got less than there was room for got all there was, unless descriptors ended it: to ask again
+ * before somebody has waited is a system call for nothing. */
+static bool is_all(long got, uint64_t len, uint32_t fd_count)
+{
+	return got == -EAGAIN || (got > 0 && (uint64_t)got < len && !fd_count);
+}
+
+/* From what was received while waiting; descriptors belong to the last of it. */
+static long take_early(struct peer_early *early, void *bytes, uint64_t len, int *fds,
+		       uint32_t *fd_count)
+{
+	uint32_t there = early->end - early->at, room = *fd_count;
+
+	if (len > there)
+		len = there;
+	memcpy(bytes, early->bytes + early->at, len);
+	early->at += (uint32_t)len;
+	*fd_count = 0;
+	if (early->at < early->end)
+		return (long)len;
+	for (uint32_t i = 0; i < early->fd_count; i++) {
+		if (i < room)
+			fds[(*fd_count)++] = early->fds[i];
+		else
+			close(early->fds[i]);
+	}
+	early->fd_count = 0;
+	return (long)len;
+}
+
 static long link_recv(void *ctx, void *bytes, uint64_t len, int *fds, uint32_t *fd_count)
 {
 	struct link *link = ctx;
+	struct peer_links *links = link->links;
+	long got;
 
-	return link->sys.recvmsg(NULL, link->links->fds[link->which], bytes, len, fds, fd_count);
+	if (!link->which && links->early.at < links->early.end)
+		return take_early(&links->early, bytes, len, fds, fd_count);
+	if (links->drained[link->which])
+		return -EAGAIN;
+	got = receive(links->fds[link->which], bytes, len, fds, fd_count, MSG_DONTWAIT);
+	links->drained[link->which] = is_all(got, len, *fd_count);
+	return got;
 }
 
 /* ---- memory ---- */
@@ -158,15 +229,16 @@ static int link_take_event(void *ctx, int fd, bool heard)
 	return event->fake_fd;
 }
 
-nfds_t peer_links_watch(const struct peer_links *links, struct pollfd *wait, nfds_t room)
+/* What to wait for: @other, the streams, which may be -1 likewise, and the eventfds that the client
+ * signals. Returns how many. */
+static nfds_t watch(const struct peer_links *links, int other, struct pollfd *wait, nfds_t room)
 {
 	const struct peer_event *event;
-	nfds_t count = 0;
+	nfds_t count = 3;
 
-	for (int i = 0; i < 2; i++) {
-		if (links->fds[i] >= 0 && count < room)
-			wait[count++] = (struct pollfd){ .fd = links->fds[i], .events = POLLIN };
-	}
+	wait[0] = (struct pollfd){ .fd = other, .events = POLLIN };
+	for (int i = 0; i < 2; i++)
+		wait[1 + i] = (struct pollfd){ .fd = links->fds[i], .events = POLLIN };
 	LIST_FOREACH(event, &links->events, entry)
 	{
 		if (event->heard && count < room)
@@ -185,7 +257,8 @@ static bool take_signals(const struct peer_event *event)
 	       read(event->fd, &count, sizeof(count)) == sizeof(count);
 }
 
-void peer_links_hear(struct peer_links *links)
+/* Passes signals on that came. */
+static void hear(struct peer_links *links)
 {
 	struct peer_event *event, *next;
 	const uint64_t one = 1;
@@ -196,6 +269,68 @@ void peer_links_hear(struct peer_links *links)
 			vfake_write(links->task, event->fake_fd, (uint64_t)(uintptr_t)&one,
 				    sizeof(one));
 	}
+}
+
+void peer_links_retry(struct peer_links *links)
+{
+	links->drained[0] = links->drained[1] = false;
+}
+
+/* Whether there is nothing to wait for but what the client says on its one stream. */
+static bool is_quiet(const struct peer_links *links, int other)
+{
+	const struct peer_event *event;
+
+	LIST_FOREACH(event, &links->events, entry)
+	{
+		if (event->heard)
+			return false;
+	}
+	return other < 0 && links->fds[0] >= 0 && links->fds[1] < 0;
+}
+
+/* Waits by the call that receives, which saves one. Whether anything came. */
+static bool wait_in_receive(struct peer_links *links)
+{
+	struct peer_early *early = &links->early;
+	uint32_t count = PEER_EARLY_FDS;
+	long got;
+
+	if (early->at < early->end)
+		return true;
+	got = receive(links->fds[0], early->bytes, sizeof(early->bytes), early->fds, &count, 0);
+	links->drained[0] = is_all(got, sizeof(early->bytes), count);
+	early->at = 0;
+	early->end = got > 0 ? (uint32_t)got : 0;
+	early->fd_count = got > 0 ? count : 0;
+	return got != -EAGAIN && got != -EINTR;
+}
+
+static bool wait_in_poll(struct peer_links *links, int other, int timeout_ms, const sigset_t *mask)
+{
+	struct timespec timeout = { .tv_sec = timeout_ms / 1000,
+				    .tv_nsec = timeout_ms % 1000 * 1000000L };
+	struct pollfd wait[WATCHED_MAX];
+	nfds_t count = watch(links, other, wait, WATCHED_MAX);
+	int ready = ppoll(wait, count, timeout_ms < 0 ? NULL : &timeout, mask);
+
+	for (int i = 0; i < 2; i++) {
+		if (ready > 0 && wait[1 + i].revents)
+			links->drained[i] = false;
+	}
+	hear(links);
+	return ready > 0 && wait[0].revents;
+}
+
+bool peer_links_wait(struct peer_links *links, int other, int timeout_ms, const sigset_t *mask)
+{
+	if (timeout_ms == PEER_PATIENCE_MS && links->unpolled < UNPOLLED_MAX &&
+	    is_quiet(links, other)) {
+		links->unpolled = wait_in_receive(links) ? links->unpolled + 1 : UNPOLLED_MAX;
+		return false;
+	}
+	links->unpolled = 0;
+	return wait_in_poll(links, other, timeout_ms, mask);
 }
 
 /* ---- the other way ---- */
@@ -212,6 +347,46 @@ static int link_give(void *ctx, int fd, uint64_t *offset)
 	return given < 0 ? -errno : given;
 }
 
+/* An eventfd of this process for one of the peer's, which hears what the client signals. */
+static int link_give_event(void *ctx, int fd)
+{
+	const struct link *link = ctx;
+	struct peer_event *event;
+	int given;
+
+	LIST_FOREACH(event, &link->links->events, entry)
+	{
+		if (event->given && event->fake_fd == fd)
+			break;
+	}
+	if (!event) {
+		event = calloc(1, sizeof(*event));
+		if (!event)
+			return -ENOMEM;
+		*event = (struct peer_event){ .fake_fd = fd, .heard = true, .given = true };
+		event->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (event->fd < 0) {
+			free(event);
+			return -EMFILE;
+		}
+		LIST_INSERT_HEAD(&link->links->events, event, entry);
+	}
+	given = fcntl(event->fd, F_DUPFD_CLOEXEC, 0);
+	return given < 0 ? -errno : given;
+}
+
+/* Those that the client signalled go with it; the peer keeps its own. */
+static void forget_given(struct peer_links *links)
+{
+	struct peer_event *event, *next;
+
+	for (event = LIST_FIRST(&links->events); event; event = next) {
+		next = LIST_NEXT(event, entry);
+		if (event->given)
+			event_closed(event);
+	}
+}
+
 static void link_drop(void *ctx, int fd)
 {
 	(void)ctx;
@@ -221,7 +396,14 @@ static void link_drop(void *ctx, int fd)
 static void link_hang_up(void *ctx)
 {
 	struct link *link = ctx;
+	struct peer_early *early = &link->links->early;
 
+	while (!link->which && early->fd_count)
+		close(early->fds[--early->fd_count]);
+	if (!link->which) {
+		early->at = early->end = 0;
+		forget_given(link->links);
+	}
 	close(link->links->fds[link->which]);
 	link->links->fds[link->which] = -1;
 	free(link);
@@ -235,6 +417,7 @@ static const struct vfake_peer_link real_link = {
 	.take_memory = link_take_memory,
 	.take_event = link_take_event,
 	.give = link_give,
+	.give_event = link_give_event,
 	.twin = link_twin,
 	.drop = link_drop,
 	.hang_up = link_hang_up,
@@ -250,6 +433,7 @@ static int open_link(struct peer_links *links, int fd, int which, struct vfake_p
 	link->which = which;
 	vfio_sys_linux(&link->sys);
 	links->fds[which] = fd;
+	links->drained[which] = false;
 	*to = real_link;
 	to->ctx = link;
 	return 0;
@@ -281,6 +465,10 @@ void peer_links_init(struct peer_links *links)
 
 int peer_link_open(struct peer_links *links, int fd, struct vfake_peer_link *link)
 {
+	struct timeval patience = { .tv_usec = PEER_PATIENCE_MS * 1000 };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+		return -errno;
 	return open_link(links, fd, 0, link);
 }
 

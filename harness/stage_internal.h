@@ -29,6 +29,10 @@ const char *stage_user_path(unsigned int index);
 void stage_user_visit(struct stage *stage);
 /* Whether a peer of the stage is to spoil a reply. */
 bool stage_user_is_hostile(const struct stage *stage);
+/* The one with this number that is there, or NULL. */
+const struct stage_process *stage_process_of(const struct stage *stage, uint64_t serial);
+/* Ends those of the story that are there; their stacks are gone. */
+void stage_end_processes(struct stage *stage);
 /* Notes something that must not be, to be told at the end. */
 void stage_odd(struct stage *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

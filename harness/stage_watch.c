@@ -48,7 +48,7 @@ static int asked(void *ctx, const struct vfake_fault_point *point)
 	return ret;
 }
 
-static int ask(struct stage *stage, enum fault_side side)
+int stage_ask(struct stage *stage, enum fault_side side)
 {
 	return asked(stage, fault_side_point(side));
 }
@@ -306,7 +306,7 @@ static void *watched_alloc(void *ctx, size_t size)
 	struct stage *stage = stage_of(ctx);
 	char *head = NULL;
 
-	if (!ask(stage, FAULT_STACK_ALLOC) && !fails(&stage->fail_alloc))
+	if (!stage_ask(stage, FAULT_STACK_ALLOC) && !fails(&stage->fail_alloc))
 		head = stage->own_ref_vmm.alloc(ctx, BLOCK_HEAD + size);
 	if (!head)
 		return NULL;
@@ -334,14 +334,15 @@ static void *memory_watched_alloc(void *ctx, size_t size)
 	struct stage *stage =
 		(struct stage *)(void *)((char *)ctx - offsetof(struct stage, own_memory_ref));
 
-	return ask(stage, FAULT_MEMORY_ALLOC) ? NULL : stage->own_memory_ref_vmm.alloc(ctx, size);
+	return stage_ask(stage, FAULT_MEMORY_ALLOC) ? NULL
+						    : stage->own_memory_ref_vmm.alloc(ctx, size);
 }
 
 static int watched_forbid_discard(void *ctx, bool forbid)
 {
 	struct stage *stage = stage_of(ctx);
 	uint64_t pinned;
-	int ret = forbid ? ask(stage, FAULT_VMM_FORBID_DISCARD) : 0;
+	int ret = forbid ? stage_ask(stage, FAULT_VMM_FORBID_DISCARD) : 0;
 
 	if (ret)
 		return ret;
@@ -358,7 +359,7 @@ static int watched_forbid_discard(void *ctx, bool forbid)
 static int watched_block(void *ctx, const char *reason, uint32_t modes, uint64_t *blocker)
 {
 	struct stage *stage = stage_of(ctx);
-	int ret = ask(stage, FAULT_VMM_BLOCK_MIGRATION);
+	int ret = stage_ask(stage, FAULT_VMM_BLOCK_MIGRATION);
 
 	return ret ? ret : stage->own_ref_vmm.block_migration(ctx, reason, modes, blocker);
 }
@@ -366,7 +367,7 @@ static int watched_block(void *ctx, const char *reason, uint32_t modes, uint64_t
 static int watched_register(void *ctx, const struct vfio_vmstate *state)
 {
 	struct stage *stage = stage_of(ctx);
-	int ret = ask(stage, FAULT_VMM_REGISTER_STATE);
+	int ret = stage_ask(stage, FAULT_VMM_REGISTER_STATE);
 
 	return ret ? ret : stage->own_ref_vmm.register_state(ctx, state);
 }

@@ -143,6 +143,33 @@ struct stage_fault {
 	bool hit;
 };
 
+/*
+ * A process of a story's own, beside the stage's: so the sweep sees what it has, too, and lets its
+ * calls fail. The story keeps the fields true; what begins with `own_` is the stage's.
+ */
+struct stage_process {
+	struct vfake_task *task; /* NULL: it has none yet, or any more */
+	/* Its stack and memory are made with a struct vfio_sys of this ctx, and with this reference
+	 * VMM, whose callbacks ask stage_ask(). */
+	const void *sys_ctx;
+	struct vfio_vmm_ref *ref;
+	uint32_t taken;	  /* descriptors that its stack was handed for good: take() */
+	uint32_t program; /* a new number when all that its program had in memory is gone */
+	void *ctx;	  /* of these */
+	/* Whether the story makes its next calls fail by itself. May be NULL. */
+	bool (*is_armed)(void *ctx);
+	/* What its VMM does when a call of the stack failed. May be NULL. */
+	void (*tidy)(void *ctx);
+	/*
+	 * It died (but its task is there still), or a call failed of which nobody can know how far
+	 * it came. The others go on, or nobody is left; asserts that this is so, ends all processes
+	 * of the story's own and disowns them. NULL: the story cannot tell; nobody dies then.
+	 */
+	void (*recover)(void *ctx, bool died);
+	struct stage_process *own_next;
+	uint64_t own_serial;
+};
+
 /* All of it may be read; what begins with `own_` is the stage's. */
 struct stage {
 	const struct story *story;
@@ -157,9 +184,9 @@ struct stage {
 	struct vfio_memory *memory; /* what devices reach unless told otherwise */
 	struct vfio_device *devices[STAGE_DEVICES];
 	struct vfake_peer *peers[STAGE_DEVICES]; /* backend `user`: who serves them */
-	struct stage_fault fail_call;  /* of open, ioctl, eventfd, mmap and dup */
-	struct stage_fault fail_alloc; /* of the stack's allocations */
-	struct fault *fault; /* what stage_fail() armed */
+	struct stage_fault fail_call;		 /* of open, ioctl, eventfd, mmap and dup */
+	struct stage_fault fail_alloc;		 /* of the stack's allocations */
+	struct fault *fault;			 /* what stage_fail() armed */
 	/* The sweep's, instead of `fault` and beside what the stage sees; NULL for none. */
 	vfake_fault_hook own_fault;
 	vfake_event_hook own_event;
@@ -182,6 +209,10 @@ struct stage {
 	struct model *own_model;
 	uint32_t own_oddities;
 	char own_odd[STAGE_TEXT]; /* the first thing that was wrong */
+	struct stage_process *own_processes;
+	uint64_t own_serial;		/* of the last one */
+	struct stage_process *own_dead; /* in the call that own_way_out leaves */
+	jmp_buf own_way_out;
 };
 
 /* The name of a device: "d0" to "d2", each in a group of its own. */
@@ -222,6 +253,16 @@ void stage_ram_free(struct stage *stage, struct stage_ram *ram);
 void stage_fail(struct stage *stage, const char *point, unsigned int nth, int code);
 /* Nothing fails from now on. Whether something did. */
 bool stage_fail_none(struct stage *stage);
+
+/* A process of the story's own is there; has ended. */
+void stage_adopt(struct stage *stage, struct stage_process *process);
+void stage_disown(struct stage *stage, struct stage_process *process);
+/* What a callback of its VMM asks first: 0, or the -errno to fail with. */
+int stage_ask(struct stage *stage, enum fault_side side);
+/* Its stack is about to make a call, or has made it. Does not return when a sweep kills it there.
+ */
+void stage_come_by(struct stage *stage, struct stage_process *process, enum fault_call call,
+		   bool after);
 
 /* A number from the story's own stream, below @limit. */
 uint64_t stage_random(struct stage *stage, uint64_t limit);

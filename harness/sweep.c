@@ -47,6 +47,7 @@ static void play(const struct run_options *run, const struct run_cell *cell)
 		.count_only = sweeping->count_only,
 		.pairs = options->pairs,
 		.tell_all = options->verbose,
+		.first_only = options->first_only,
 		.only = options->only,
 		.program = run->program,
 		.traces = options->traces,

@@ -13,6 +13,7 @@ struct sweep_options {
 	bool pairs;
 	bool verbose;	 /* tell all violations, not only the first ones of a cell */
 	bool count_only; /* say how many faults there are, and try none */
+	bool first_only; /* end each cell at its first violation */
 	const char *only;
 	const char *traces;
 	bool progress; /* told on standard error, in one line that is written over */

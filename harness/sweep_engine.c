@@ -9,13 +9,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "stage_internal.h"
 #include "sweep_internal.h"
 
-enum { CHILD_LIMIT_S = 20, TOLD_MAX = 3, LARGE_BYTES = 256 * 1024 };
+enum { CHILD_LIMIT_S = 20, CHILD_WAIT_S = 300, TOLD_MAX = 3, LARGE_BYTES = 256 * 1024 };
 
 /* ---- children ---- */
 
@@ -25,6 +26,15 @@ static void leave(void)
 	_exit(0);
 }
 
+/* Of its own time, because there may be others on the machine; and one that waits does not end. */
+static void limit_time(void)
+{
+	const struct itimerval limit = { .it_value.tv_sec = CHILD_LIMIT_S };
+
+	setitimer(ITIMER_PROF, &limit, NULL);
+	alarm(CHILD_WAIT_S);
+}
+
 /* True in the child; false in the parent, after the child ended as *status tells. */
 static bool in_child(struct sweep *sweep, int *status)
 {
@@ -32,7 +42,7 @@ static bool in_child(struct sweep *sweep, int *status)
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(CHILD_LIMIT_S);
+		limit_time();
 		return true;
 	}
 	sweep->task->tally->children++;
@@ -56,7 +66,7 @@ static void look_at_end(struct sweep *sweep, int status)
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return;
 	shared->wrong = true;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+	if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGPROF || WTERMSIG(status) == SIGALRM))
 		snprintf(shared->text, sizeof(shared->text), "it takes longer than %d s",
 			 CHILD_LIMIT_S);
 	else if (WIFSIGNALED(status))
@@ -101,6 +111,13 @@ static bool confirm(struct sweep *sweep, const struct sweep_fault *fault)
 	return sweep->shared->wrong;
 }
 
+/* For who only wants to know whether there is one. Ends the story. */
+static void end_at_first(const struct sweep *sweep)
+{
+	if (sweep->task->first_only)
+		fail_msg("the sweep ends at the first violation");
+}
+
 static void tell(struct sweep *sweep, const struct sweep_fault *fault, const char *note)
 {
 	const struct sweep_task *task = sweep->task;
@@ -124,6 +141,7 @@ static void tell(struct sweep *sweep, const struct sweep_fault *fault, const cha
 	if (task->seed)
 		fprintf(task->to, " --seed %llu", (unsigned long long)task->seed);
 	fprintf(task->to, " %s/%s\n", task->story->name, task->backend->name);
+	end_at_first(sweep);
 }
 
 /* Finds out which fault of a batch is to blame: by itself, or only behind others. */
@@ -297,6 +315,7 @@ static void sweep_step(struct sweep *sweep)
 		fprintf(sweep->task->to, "  step %u, %s, without a fault: %s\n", sweep->step_number,
 			sweep->step->name, sweep->shared->text);
 		sweep->task->tally->violations++;
+		end_at_first(sweep);
 		return;
 	}
 	if (!sweep->passes->count || is_repeat(sweep))
@@ -407,25 +426,24 @@ static void only_step(struct sweep *sweep, const char *rest)
 /* The story makes this step fail itself. */
 static bool has_own_fault(const struct stage *stage)
 {
+	for (const struct stage_process *p = stage->own_processes; p; p = p->own_next) {
+		if (p->is_armed && p->is_armed(p->ctx))
+			return true;
+	}
 	return (stage->fail_call.at && !stage->fail_call.hit) ||
 	       (stage->fail_alloc.at && !stage->fail_alloc.hit) || fault_is_armed(stage->fault) ||
 	       stage_user_is_hostile(stage);
 }
 
 /*
- * Another process of the story, or a VMM of its own, came into play: what they hold and are told
- * is not seen from here. The steps from then on are counted and not swept.
+ * A program came into play that the stage was not told of (stage_adopt()): what it holds and is
+ * told is not seen from here. The steps from then on are counted and not swept.
  */
 static bool is_foreign(struct sweep *sweep, const struct step *step)
 {
-	const struct stage *stage = sweep->stage;
+	const struct stage_process *process;
 
-	if (!strcmp(step->name, "vfio_new")) {
-		const struct vfio_sys *sys = ((void **)step->args)[0];
-		const struct vfio_vmm *vmm = ((void **)step->args)[1];
-
-		sweep->foreign |= sys->ctx != stage || (vmm && vmm->ctx != &stage->ref);
-	}
+	sweep->foreign |= sweep_live_maker(sweep->stage, step, &process) == SWEEP_OF_NOBODY;
 	if (sweep->foreign && !step->quiet)
 		sweep->task->tally->foreign++;
 	return sweep->foreign;
@@ -433,9 +451,12 @@ static bool is_foreign(struct sweep *sweep, const struct step *step)
 
 static bool is_swept(struct sweep *sweep, const struct step *step)
 {
-	bool foreign = is_foreign(sweep, step);
-
-	return !foreign && !step->quiet && !has_own_fault(sweep->stage);
+	if (is_foreign(sweep, step) || step->quiet)
+		return false;
+	if (!has_own_fault(sweep->stage))
+		return true;
+	sweep->task->tally->armed++;
+	return false;
 }
 
 static void watch(void *ctx, const struct step *step)
@@ -446,6 +467,7 @@ static void watch(void *ctx, const struct step *step)
 
 	sweep->step = step;
 	sweep->step_number++;
+	sweep_live_prune(&sweep->live, sweep->stage);
 	swept = is_swept(sweep, step);
 	if (sweep->task->count_only && swept) {
 		sweep->before = sweep_state(sweep->stage, &sweep->live);
@@ -461,7 +483,7 @@ static void watch(void *ctx, const struct step *step)
 	if (swept && !sweep->task->count_only && !sweep->task->only)
 		sweep_step(sweep);
 	step->call(step->args);
-	sweep_live_step(&sweep->live, step);
+	sweep_live_step(&sweep->live, sweep->stage, step);
 }
 
 static void see_stage(void *ctx, struct stage *stage)

@@ -27,12 +27,14 @@ struct sweep_tally {
 	uint64_t steps;	   /* of the story that pass a fault point */
 	uint64_t points;   /* that they pass, each time counted */
 	uint64_t left_out; /* of these not tried, because a step passes them too often */
-	uint64_t foreign;  /* steps not swept: a process or a VMM of the story's own is in play */
+	uint64_t foreign;  /* steps not swept: a program is in play that the stage does not know */
+	uint64_t armed;	   /* steps not swept: the story makes them fail itself */
 	uint64_t repeats;  /* steps that do what an earlier one did, in the same state: not tried */
 	uint64_t planned;  /* single faults to try */
 	uint64_t done;	   /* of these */
 	uint64_t faults;   /* tried, all ways */
 	uint64_t pairs;	   /* of which pairs */
+	uint64_t deaths;   /* of which a process died */
 	uint64_t children;
 	uint32_t violations;
 };
@@ -43,7 +45,8 @@ struct sweep_task {
 	uint64_t seed;
 	bool count_only; /* tally the points and try nothing */
 	bool pairs;
-	bool tell_all; /* violations, not only the first ones */
+	bool tell_all;	 /* violations, not only the first ones */
+	bool first_only; /* end at the first violation */
 	const char
 		*only; /* "STEP:FAULT" or "STEP:FAULT+FAULT": nothing else, and in this process */
 	const char *program; /* for the commands that repeat something */

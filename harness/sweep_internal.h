@@ -56,12 +56,37 @@ struct sweep {
 int sweep_asked(void *ctx, const struct vfake_fault_point *point);
 void sweep_seen(void *ctx, const struct vfake_event *event);
 
+/* ---- where the law is weaker: sweep_pardon.c ---- */
+
+enum sweep_pardon_law {
+	PARDON_KEPT,   /* it stays so; nothing is tried again */
+	PARDON_COPED,  /* only of a step that did not fail */
+	PARDON_PART,   /* trying again does the rest, and then all is as without the fault */
+	PARDON_SHARED, /* only of a step that did not fail, while another process has devices */
+	PARDON_TAKING, /* only while a saved state is taken over: who tried has to end */
+};
+
+struct sweep_pardon {
+	const char *step;  /* NULL: any */
+	const char *point; /* of the fault; NULL: any */
+	uint64_t fields;   /* that nobody could have kept */
+	enum sweep_pardon_law law;
+	int code; /* errno of the fault; 0: any */
+};
+
+/* What is not held against the step that was carried out, and in *fields which fields; NULL: all
+ * is.
+ */
+const struct sweep_pardon *sweep_pardoned(const struct sweep *sweep, uint64_t *fields);
+
 /* ---- in a child: sweep_judge.c ---- */
 
 enum sweep_outcome {
 	SWEEP_RESTORED, /* it failed, and all is as it was */
 	SWEEP_COPED,	/* it did not fail */
 	SWEEP_GIVEN_UP, /* it failed, and told the VMM what could not be undone */
+	SWEEP_PART,	/* it failed, and trying again goes on where it stopped */
+	SWEEP_GONE,	/* a process died or had to end, and who was left went on */
 	SWEEP_CUT_OFF,	/* it failed, and its server is gone for good */
 	SWEEP_WRONG,	/* shared->text says why */
 };

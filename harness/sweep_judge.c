@@ -48,8 +48,10 @@ static void carry_out(struct sweep *sweep)
 	sweep_trace_step(&sweep->trace, sweep->step_number, step->name);
 	if (step->error && !sweep->task->count_only)
 		*step->error = &sweep->error;
+	sweep->stage->own_dead = NULL;
 	sweep_points_begin(&sweep->points);
-	step->call(step->args);
+	if (!setjmp(sweep->stage->own_way_out))
+		step->call(step->args);
 	sweep_points_end(&sweep->points);
 }
 
@@ -75,55 +77,11 @@ void sweep_note(struct sweep *sweep, struct sweep_passes *passes)
 		return;
 	shared->failed = step_failed(sweep->step);
 	shared->code = shared->failed ? code_of(sweep) : 0;
-	sweep_live_step(&sweep->live, sweep->step);
+	sweep_live_step(&sweep->live, sweep->stage, sweep->step);
 	shared->after = sweep_state(sweep->stage, &sweep->live);
 }
 
-/* ---- what Linux or a contract does not give back ---- */
-
-#define A_FILE                                                                                     \
-	(SWEEP_FIELD(STATE_OPEN_FILES) | SWEEP_FIELD(STATE_DESCRIPTORS) |                          \
-	 SWEEP_FIELD(STATE_ALLOCATIONS) | SWEEP_FIELD(STATE_FILES))
-
-struct pardon {
-	const char *step;  /* NULL: any */
-	const char *point; /* of the fault; NULL: any */
-	uint64_t fields;   /* that nobody could have kept */
-	bool coped;	   /* only if it did not fail */
-};
-
-static const struct pardon pardons[] = {
-	/* A failure keeps what was told, and what was told the kernel has forgotten. */
-	{ "vfio_memory_log_sync", NULL, SWEEP_FIELD(STATE_ALLOCATIONS), false },
-	/* A device that cannot go to a state is brought to another one, which has a stream or not.
-	 */
-	{ "vfio_device_mig_set_state", NULL, A_FILE, false },
-	/* A stream that broke cannot be gone on with. */
-	{ "vfio_device_mig_write", "file/write/copyin", 0, false },
-	{ "vfio_device_mig_write", "user/MIG_DATA_WRITE/reply", 0, false },
-	{ "vfio_device_mig_write", "file/recvmsg/entry", 0, false },
-	/* A device that the kernel cannot attach to a page table that is there gets one of its own.
-	 */
-	{ "vfio_device_attach", "group/GROUP_GET_DEVICE_FD/commit", SWEEP_FIELD(STATE_ALLOCATIONS),
-	  true },
-	/* Linux has made the descriptor, and the caller never learns its number. */
-	{ "vfio_set_kvm", "kvm_vm/CREATE_DEVICE/copyout", A_FILE, false },
-	/* Linux drops bits that it cannot write to the caller's bitmap, and says that all is well.
-	 */
-	{ NULL, "iommufd/HWPT_GET_DIRTY_BITMAP/copyin", SWEEP_FIELD(STATE_DIRTY), false },
-	{ NULL, "iommufd/HWPT_GET_DIRTY_BITMAP/copyout", SWEEP_FIELD(STATE_DIRTY), false },
-	{ NULL, "device/DEVICE_FEATURE/copyin", SWEEP_FIELD(STATE_DIRTY), false },
-	{ NULL, "device/DEVICE_FEATURE/copyout", SWEEP_FIELD(STATE_DIRTY), false },
-};
-
-static bool was_met(const struct sweep *sweep, const char *point)
-{
-	for (unsigned int i = 0; i < sweep->points.fault_count; i++) {
-		if (!strcmp(sweep->points.faults[i].point->name, point))
-			return true;
-	}
-	return false;
-}
+/* ---- judging ---- */
 
 /* A fault broke the connection to a server. */
 static bool is_cut_off(const struct sweep *sweep)
@@ -137,25 +95,10 @@ static bool is_cut_off(const struct sweep *sweep)
 	return false;
 }
 
-/* Whether something is not held against the step, and which fields are not. */
-static bool pardoned(const struct sweep *sweep, uint64_t *fields)
+/* Whose step it is, where its first argument is a stack; NULL: the stage's. */
+static const struct stage_process *whose(const struct sweep *sweep)
 {
-	bool any = false;
-
-	*fields = 0;
-	for (size_t i = 0; i < sizeof(pardons) / sizeof(pardons[0]); i++) {
-		const struct pardon *pardon = &pardons[i];
-
-		if (pardon->coped && step_failed(sweep->step))
-			continue;
-		if (pardon->step && strcmp(pardon->step, sweep->step->name))
-			continue;
-		if (pardon->point && !was_met(sweep, pardon->point))
-			continue;
-		*fields |= pardon->fields;
-		any = true;
-	}
-	return any;
+	return sweep_live_process(&sweep->live, sweep->stage, step_subject(sweep->step));
 }
 
 /*
@@ -173,8 +116,6 @@ static bool was_told(const struct sweep *sweep, const struct sweep_state *before
 	       (now->reports == after->reports && now->report_code != after->report_code);
 }
 
-/* ---- judging ---- */
-
 /*
  * The connection to a vfio-user server has ended. It stays so, and every call says so, until the
  * device is attached anew; what the server had goes at once. What ended it behind a failure, when
@@ -187,14 +128,47 @@ static bool lost_its_server(const struct sweep *sweep)
 	       strcmp(sweep->step->name, "vfio_device_attach") != 0;
 }
 
+/* Whoever is left goes on, and all of them end. */
+static enum sweep_outcome recover(struct sweep *sweep, const struct stage_process *process,
+				  bool died)
+{
+	struct stage *stage = sweep->stage;
+
+	process->recover(process->ctx, died);
+	sweep_live_prune(&sweep->live, stage);
+	if (stage->own_processes)
+		return wrong(sweep, "processes of the story are left");
+	return stage->own_oddities ? wrong(sweep, "%s", stage->own_odd) : SWEEP_GONE;
+}
+
+static enum sweep_outcome go_on(struct sweep *sweep, enum sweep_pardon_law law)
+{
+	const struct stage_process *process = law == PARDON_TAKING ? whose(sweep) : NULL;
+
+	if (law == PARDON_PART)
+		return SWEEP_PART;
+	return process && process->recover ? recover(sweep, process, false) : SWEEP_GIVEN_UP;
+}
+
+/* What each VMM does when a call failed. */
+static void tidy_up(const struct stage *stage)
+{
+	for (const struct stage_process *p = stage->own_processes; p; p = p->own_next) {
+		if (p->tidy)
+			p->tidy(p->ctx);
+	}
+}
+
 static enum sweep_outcome judge_failure(struct sweep *sweep, const struct sweep_state *before)
 {
-	struct sweep_state now = sweep_state(sweep->stage, &sweep->live);
 	uint64_t more = sweep_more_after_failure;
+	const struct sweep_pardon *pardon;
+	struct sweep_state now;
 	char text[768];
-	bool is_pardoned;
 	uint64_t any;
 
+	tidy_up(sweep->stage);
+	now = sweep_state(sweep->stage, &sweep->live);
 	/* Tables of an sPAPR window grow where they are looked at, and are charged for. */
 	if (sweep->stage->backend->manager == VFAKE_MANAGER_SPAPR)
 		more |= SWEEP_FIELD(STATE_LOCKED);
@@ -204,16 +178,19 @@ static enum sweep_outcome judge_failure(struct sweep *sweep, const struct sweep_
 	sweep->said_cut_off = code_of(sweep) == -EPIPE;
 	if (lost_its_server(sweep))
 		return SWEEP_CUT_OFF;
-	is_pardoned = pardoned(sweep, &any);
-	if (!is_pardoned && sweep_state_holds(&now, before, 0, 0, text, sizeof(text)))
+	pardon = sweep_pardoned(sweep, &any);
+	/* All that it was handed it closes. */
+	if (pardon && pardon->law == PARDON_TAKING)
+		now.field[STATE_DESCRIPTORS] += now.taken - before->taken;
+	if (!pardon && sweep_state_holds(&now, before, 0, 0, text, sizeof(text)))
 		goto restored;
 	/* What could not be undone was told. */
 	if (was_told(sweep, before, &now))
 		return SWEEP_GIVEN_UP;
 	if (!sweep_state_holds(&now, before, more, any, text, sizeof(text)))
 		return wrong(sweep, "it fails (%s) and leaves: %s", sweep->error.message, text);
-	if (is_pardoned)
-		return SWEEP_GIVEN_UP;
+	if (pardon)
+		return go_on(sweep, pardon->law);
 restored:
 	sweep->stage->own_faulty = false;
 	return SWEEP_RESTORED;
@@ -222,21 +199,24 @@ restored:
 static enum sweep_outcome judge_success(struct sweep *sweep, const struct sweep_state *before)
 {
 	const struct sweep_shared *shared = sweep->shared;
+	const struct sweep_pardon *pardon;
 	struct sweep_state now;
 	char text[768];
 	uint64_t any;
 
+	pardon = sweep_pardoned(sweep, &any);
+	if (shared->failed && pardon && pardon->code)
+		return SWEEP_COPED;
 	if (shared->failed)
 		return wrong(sweep, "it works, but without the fault it fails with %d",
 			     shared->code);
 	if (sweep->step->error && sweep->error.code)
 		return wrong(sweep, "it works, and gives a reason for a failure: %s",
 			     sweep->error.message);
-	sweep_live_step(&sweep->live, sweep->step);
+	sweep_live_step(&sweep->live, sweep->stage, sweep->step);
 	now = sweep_state(sweep->stage, &sweep->live);
 	if (was_told(sweep, before, &now))
 		return SWEEP_COPED;
-	pardoned(sweep, &any);
 	/* Where it gives up without a fault, too, its tables may have grown by then or not. */
 	if (now.reports > before->reports)
 		any |= SWEEP_FIELD(STATE_BLOCKS);
@@ -267,6 +247,10 @@ enum sweep_outcome sweep_try(struct sweep *sweep, const struct sweep_fault *faul
 		return wrong(sweep, "what it does before the fault is not what it does without");
 	if (sweep->stage->own_oddities)
 		return wrong(sweep, "%s", sweep->stage->own_odd);
+	if (sweep->stage->own_dead) {
+		sweep->task->tally->deaths++;
+		return recover(sweep, sweep->stage->own_dead, true);
+	}
 	return step_failed(sweep->step) ? judge_failure(sweep, &before)
 					: judge_success(sweep, &before);
 }
@@ -289,7 +273,7 @@ static bool retry(struct sweep *sweep)
 		      failed ? code_of(sweep) : 0, shared->code, sweep->error.message);
 		return false;
 	}
-	sweep_live_step(&sweep->live, sweep->step);
+	sweep_live_step(&sweep->live, sweep->stage, sweep->step);
 	now = sweep_state(sweep->stage, &sweep->live);
 	if (sweep_state_holds(&now, &shared->after, sweep_more_after_success, 0, text,
 			      sizeof(text)))
@@ -337,6 +321,7 @@ static void take_all_down(struct sweep *sweep, bool was_cut_off)
 		vfio_memory_free(sweep->live.spaces[i]);
 	if (was_cut_off)
 		stage_user_visit(sweep->stage);
+	stage_end_processes(sweep->stage);
 	if (!stage_end(sweep->stage, why, sizeof(why)))
 		wrong(sweep, "after everything is taken down: %s", why);
 }
@@ -345,7 +330,7 @@ void sweep_conclude(struct sweep *sweep, enum sweep_outcome outcome)
 {
 	bool was_cut_off = is_cut_off(sweep) && sweep->stage->backend->kind == VFIO_BACKEND_USER;
 
-	if (outcome == SWEEP_RESTORED && !retry(sweep))
+	if ((outcome == SWEEP_RESTORED || outcome == SWEEP_PART) && !retry(sweep))
 		return;
 	if (outcome == SWEEP_CUT_OFF && !retry_cut_off(sweep))
 		return;

@@ -11,7 +11,6 @@
 
 #include <uapi/table.h>
 
-#include "errnos.h"
 #include "sweep_points.h"
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -163,6 +162,8 @@ void sweep_points_see(struct sweep_points *points, const struct vfake_event *eve
 
 bool sweep_is_tried(const struct sweep_pass *pass)
 {
+	if (pass->point->errnos[0] == FAULT_KILL)
+		return pass->nth <= SWEEP_KILLS;
 	return pass->nth <= SWEEP_FIRST || pass->of - pass->nth < SWEEP_LAST;
 }
 
@@ -222,7 +223,7 @@ bool sweep_cursors_equal(const struct sweep_cursor *a, const struct sweep_cursor
 
 void sweep_fault_print(const struct sweep_fault *fault, char *text, size_t size)
 {
-	const char *code = errno_name(fault->code);
+	const char *code = fault_code_name(fault->code);
 
 	snprintf(text, size, "%s#%u:%s:%s", fault->point->name, fault->nth, code ? code : "?",
 		 fault->sticky ? "sticky" : "once");
@@ -243,7 +244,7 @@ bool sweep_fault_read(const char *text, struct sweep_fault *fault)
 	point[number - text] = 0;
 	fault->point = fault_find(point);
 	fault->nth = (uint32_t)strtoul(number + 1, &end, 10);
-	fault->code = errno_by_name(code + 1, (size_t)(mode - code - 1));
+	fault->code = fault_code_by_name(code + 1, (size_t)(mode - code - 1));
 	fault->sticky = !strcmp(mode + 1, "sticky");
 	return fault->point && end == code && fault->nth && fault->code &&
 	       (fault->sticky || !strcmp(mode + 1, "once"));

@@ -13,9 +13,10 @@
 
 /*
  * A point is tried each time that a step comes by. Where a step comes by very often, only the first
- * and the last times are tried.
+ * and the last times are tried. A process dies at each of its calls; a step that makes more of them
+ * than this is one for which nobody has written a story of deaths.
  */
-enum { SWEEP_PASSES = 1 << 18, SWEEP_FIRST = 24, SWEEP_LAST = 8 };
+enum { SWEEP_PASSES = 1 << 18, SWEEP_FIRST = 24, SWEEP_LAST = 8, SWEEP_KILLS = 512 };
 
 /* One time that a step came by a point. */
 struct sweep_pass {

@@ -17,6 +17,8 @@ static struct sweep_tally sum(const struct sweep_tally *tallies, size_t count)
 		all.steps += tallies[i].steps;
 		all.points += tallies[i].points;
 		all.foreign += tallies[i].foreign;
+		all.armed += tallies[i].armed;
+		all.deaths += tallies[i].deaths;
 		all.repeats += tallies[i].repeats;
 		all.left_out += tallies[i].left_out;
 		all.faults += tallies[i].faults;
@@ -104,10 +106,14 @@ static void print_failures(FILE *to, bool verbose, const struct sweep_result *re
 			fprintf(to, "FAIL %s/%s\n%s", cell->story->name, cell->backend->name,
 				cell->text ? cell->text : "");
 		else if (verbose && cell->result == RUN_PASSED)
-			fprintf(to, "pass %s/%s: %llu steps, %llu points, %llu faults\n",
+			fprintf(to,
+				"pass %s/%s: %llu steps, %llu points, %llu faults, %llu deaths; "
+				"%llu steps not swept\n",
 				cell->story->name, cell->backend->name,
 				(unsigned long long)tally->steps, (unsigned long long)tally->points,
-				(unsigned long long)tally->faults);
+				(unsigned long long)tally->faults,
+				(unsigned long long)tally->deaths,
+				(unsigned long long)(tally->foreign + tally->armed));
 	}
 }
 
@@ -128,10 +134,15 @@ static void report_human(FILE *to, bool verbose, const struct sweep_result *resu
 	if (all.repeats)
 		fprintf(to, ", %llu more do what one did before", (unsigned long long)all.repeats);
 	if (all.foreign)
-		fprintf(to, ", %llu are of processes and VMMs of the stories' own and not swept",
+		fprintf(to, ", %llu are of programs that the stage does not know and not swept",
 			(unsigned long long)all.foreign);
+	if (all.armed)
+		fprintf(to, ", %llu the stories make fail themselves",
+			(unsigned long long)all.armed);
 	fprintf(to, "; %.1f s, %.0f faults/s, %llu processes\n", result->seconds,
 		(double)all.faults / result->seconds, (unsigned long long)all.children);
+	if (all.deaths)
+		fprintf(to, "in %llu of them a process dies\n", (unsigned long long)all.deaths);
 	if (all.pairs)
 		fprintf(to, "%llu of the faults are pairs\n", (unsigned long long)all.pairs);
 	fprintf(to, "%zu cells failed; %llu points, %llu faults, %u violations\n", failed,

@@ -6,61 +6,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <uapi/table.h>
 #include <vfake/socket.h>
 
 #include "stage_internal.h"
 #include "sweep_state.h"
 
-/* ---- what is there ---- */
-
-static void replace(void **list, size_t count, void *old, void *now)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (list[i] == old) {
-			list[i] = now;
-			return;
-		}
-	}
-}
-
-static void replace_device(struct sweep_live *live, struct vfio_device *old, struct vfio *stack,
-			   struct vfio_device *now)
-{
-	for (size_t i = 0; i < SWEEP_DEVICES; i++) {
-		if (live->devices[i].device == old) {
-			live->devices[i].stack = stack;
-			live->devices[i].device = now;
-			return;
-		}
-	}
-}
-
-static void end_stack(struct sweep_live *live, struct vfio *stack)
-{
-	replace((void **)live->stacks, SWEEP_STACKS, stack, NULL);
-	for (size_t i = 0; i < SWEEP_DEVICES; i++) {
-		if (live->devices[i].stack == stack)
-			replace_device(live, live->devices[i].device, NULL, NULL);
-	}
-}
-
-void sweep_live_step(struct sweep_live *live, const struct step *step)
-{
-	if (step_failed(step))
-		return;
-	if (!strcmp(step->name, "vfio_new"))
-		replace((void **)live->stacks, SWEEP_STACKS, NULL, step_product(step));
-	else if (!strcmp(step->name, "vfio_memory_new"))
-		replace((void **)live->spaces, SWEEP_SPACES, NULL, step_product(step));
-	else if (!strcmp(step->name, "vfio_device_attach"))
-		replace_device(live, NULL, step_subject(step), step_product(step));
-	else if (!strcmp(step->name, "vfio_device_detach"))
-		replace_device(live, step_subject(step), NULL, NULL);
-	else if (!strcmp(step->name, "vfio_memory_free"))
-		replace((void **)live->spaces, SWEEP_SPACES, step_subject(step), NULL);
-	else if (!strcmp(step->name, "vfio_free") && step_subject(step))
-		end_stack(live, step_subject(step));
-}
+enum { MAPPINGS_MAX = 4096 }; /* of an address space that are looked at */
 
 /* ---- numbers ---- */
 
@@ -80,6 +32,7 @@ static const char *const names[STATE_FIELDS] = {
 	[STATE_CONTAINERS] = "what the containers say of themselves",
 	[STATE_GUEST] = "the regions of guest memory",
 	[STATE_DIRTY] = "dirty pages",
+	[STATE_CHARGED] = "which process pays for memory",
 	[STATE_DEVICE] = "how d0 is open",
 	[STATE_DEVICE + 1] = "how d1 is open",
 	[STATE_DEVICE + 2] = "how d2 is open",
@@ -111,6 +64,17 @@ static uint64_t mix_text(uint64_t hash, const char *text)
 	return hash;
 }
 
+/* What the VMM of a process has been told. */
+static void add_ref(struct sweep_state *state, const struct vfio_vmm_ref *ref)
+{
+	state->field[STATE_FORBIDDEN] += ref->discard_forbidden;
+	state->field[STATE_BLOCKERS] += ref->blocker_count;
+	state->field[STATE_REGISTERED] += ref->state_count;
+	state->field[STATE_BLOCKS] += ref->blocks;
+	state->reports += (uint64_t)ref->broken_seen + ref->warnings_seen + ref->next_blocker;
+	state->report_code += ref->broken_code;
+}
+
 static void add_ledger(struct sweep_state *state, const struct stage *stage)
 {
 	struct vfake_ledger ledger = vfake_ledger(stage->kernel);
@@ -122,33 +86,56 @@ static void add_ledger(struct sweep_state *state, const struct stage *stage)
 	state->field[STATE_PINNED] = ledger.pinned_pages;
 	state->field[STATE_LOCKED] = ledger.locked_pages;
 	state->field[STATE_WARNINGS] = ledger.warnings;
-	state->field[STATE_FORBIDDEN] = stage->ref.discard_forbidden;
-	state->field[STATE_BLOCKERS] = stage->ref.blocker_count;
-	state->field[STATE_REGISTERED] = stage->ref.state_count;
-	state->field[STATE_BLOCKS] = stage->ref.blocks;
 	state->field[STATE_MEMORY_BLOCKS] = stage->own_memory_ref.blocks;
-	state->reports = (uint64_t)stage->ref.broken_seen + stage->ref.warnings_seen +
-			 stage->ref.next_blocker;
-	state->report_code = stage->ref.broken_code;
+	add_ref(state, &stage->ref);
+	for (const struct stage_process *p = stage->own_processes; p; p = p->own_next) {
+		state->taken += p->taken;
+		if (p->ref)
+			add_ref(state, p->ref);
+	}
 }
 
-static void add_files(struct sweep_state *state, const struct stage *stage)
+static uint64_t files_of(const struct vfake_task *task, uint64_t hash)
 {
-	uint64_t left = state->field[STATE_DESCRIPTORS];
-	uint64_t hash = 1;
-
-	for (int fd = 0; fd < SWEEP_FILES && left; fd++) {
+	for (int fd = vfake_view_next_fd(task, 0); fd >= 0 && fd < SWEEP_FILES;
+	     fd = vfake_view_next_fd(task, fd + 1)) {
 		struct vfake_file_view view;
 
-		if (vfake_view_file(stage->task, fd, &view))
+		if (vfake_view_file(task, fd, &view))
 			continue;
-		left--;
 		hash = mix(hash, (uint64_t)fd);
 		hash = mix_text(hash, view.kind);
 		hash = mix(hash, view.references);
 		hash = mix(hash, (uint64_t)view.devices * 2 + view.in_container);
 	}
-	state->field[STATE_FILES] = hash;
+	return hash;
+}
+
+static uint64_t charge_of(const struct vfake_task *task, uint64_t hash)
+{
+	struct vfake_task_view view;
+
+	vfake_view_task(task, &view);
+	hash = mix(hash, view.locked_pages);
+	hash = mix(hash, view.pinned_pages);
+	return mix(hash, view.user_locked_pages);
+}
+
+static void add_tasks(struct sweep_state *state, const struct stage *stage)
+{
+	uint64_t files = files_of(stage->task, 1), charged = 1, number = 0;
+
+	if (stage->own_processes)
+		charged = charge_of(stage->task, charged);
+	for (const struct stage_process *p = stage->own_processes; p; p = p->own_next) {
+		number++;
+		if (!p->task)
+			continue;
+		files = files_of(p->task, mix(files, number));
+		charged = charge_of(p->task, mix(charged, number));
+	}
+	state->field[STATE_FILES] = files;
+	state->field[STATE_CHARGED] = charged;
 }
 
 static void add_containers(struct sweep_state *state, const struct sweep_live *live)
@@ -201,6 +188,69 @@ static uint64_t reach_of(const struct stage *stage, unsigned int device,
 	return hash;
 }
 
+/* Who has a mapping: the number of a process, or 0. */
+static uint64_t number_of(const struct stage *stage, const void *task)
+{
+	uint64_t number = 0;
+
+	for (const struct stage_process *p = stage->own_processes; p; p = p->own_next) {
+		number++;
+		if (task && p->task == task)
+			return number;
+	}
+	return 0;
+}
+
+/* Two hashes: with addresses of processes, and with what lies between them only. */
+struct mapped {
+	uint64_t exact, alike;
+};
+
+static void add_mappings(struct mapped *mapped, const struct stage *stage,
+			 const struct vfake_space_at *at)
+{
+	struct vfake_mapping_view view = { .last = UINT64_MAX };
+	uint64_t from = 0, first = 0;
+
+	for (unsigned int i = 0; i < MAPPINGS_MAX; i++) {
+		uint64_t what;
+
+		if (vfake_view_mapping(at, from, UINT64_MAX, &view))
+			break;
+		if (!i)
+			first = view.vaddr;
+		what = mix(mix(view.iova, view.last), number_of(stage, view.owner));
+		what = mix(what, (uint64_t)view.suspended * 8 + (uint64_t)view.pinned * 4 +
+					 (uint64_t)view.readable * 2 + view.writable);
+		mapped->exact = mix(mix(mapped->exact, what), view.vaddr);
+		mapped->alike = mix(mix(mapped->alike, what), view.vaddr - first);
+		from = view.last + 1;
+		if (!from)
+			break;
+	}
+}
+
+/* What all of a device's address spaces have, where several processes can have a part in them. */
+static struct mapped spaces_of(const struct stage *stage, unsigned int device, uint64_t hash)
+{
+	struct vfake_space_at at = { .kernel = stage->kernel, .device = stage_name(device) };
+	struct mapped mapped = { hash, hash };
+	struct vfake_object_view object;
+
+	if (stage->backend->manager != VFAKE_MANAGER_IOMMUFD) {
+		add_mappings(&mapped, stage, &at);
+		return mapped;
+	}
+	for (uint32_t id = 1; !vfake_view_object(&at, id, &object); id = object.id + 1) {
+		mapped.exact = mix(mapped.exact, object.id);
+		if (object.kind != UAPI_OBJ_IOAS)
+			continue;
+		at.ioas = object.id;
+		add_mappings(&mapped, stage, &at);
+	}
+	return mapped;
+}
+
 static void add_devices(struct sweep_state *state, const struct stage *stage)
 {
 	for (unsigned int i = 0; i < STAGE_DEVICES; i++) {
@@ -221,6 +271,13 @@ static void add_devices(struct sweep_state *state, const struct stage *stage)
 				hash = reach_of(stage, i, &stage->own_rams[j], hash);
 		}
 		state->field[STATE_REACH + i] = hash;
+		state->alike[i] = hash;
+		if (stage->own_processes && view.mappings) {
+			struct mapped mapped = spaces_of(stage, i, hash);
+
+			state->field[STATE_REACH + i] = mapped.exact;
+			state->alike[i] = mapped.alike;
+		}
 	}
 }
 
@@ -254,7 +311,7 @@ struct sweep_state sweep_state(const struct stage *stage, const struct sweep_liv
 
 	stage_user_settle(stage);
 	add_ledger(&state, stage);
-	add_files(&state, stage);
+	add_tasks(&state, stage);
 	add_containers(&state, live);
 	add_devices(&state, stage);
 	add_memory(&state, stage, live);
@@ -265,8 +322,10 @@ uint64_t sweep_state_hash(const struct sweep_state *state)
 {
 	uint64_t hash = 1;
 
-	for (unsigned int i = 0; i < STATE_FIELDS; i++)
+	for (unsigned int i = 0; i < STATE_REACH; i++)
 		hash = mix(hash, state->field[i]);
+	for (unsigned int i = 0; i < STAGE_DEVICES; i++)
+		hash = mix(hash, state->alike[i]);
 	return hash;
 }
 

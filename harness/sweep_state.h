@@ -9,12 +9,20 @@
 #include "step.h"
 #include "story.h"
 
-enum { SWEEP_FILES = 64, SWEEP_STACKS = 4, SWEEP_SPACES = 8, SWEEP_DEVICES = 16 };
+enum { SWEEP_FILES = 64, SWEEP_STACKS = 8, SWEEP_SPACES = 16, SWEEP_DEVICES = 24 };
+
+/* Whose program something is of: the stage's (serial 0), or one of a process of the story's own. */
+struct sweep_owner {
+	uint64_t serial;
+	uint32_t program;
+};
 
 /* What a story has made of the stack and not yet ended. */
 struct sweep_live {
 	struct vfio *stacks[SWEEP_STACKS];
+	struct sweep_owner stack_owners[SWEEP_STACKS];
 	struct vfio_memory *spaces[SWEEP_SPACES];
+	struct sweep_owner space_owners[SWEEP_SPACES];
 	struct {
 		struct vfio *stack;
 		struct vfio_device *device;
@@ -38,6 +46,7 @@ enum sweep_field {
 	STATE_CONTAINERS,			       /* what the stack says of its containers */
 	STATE_GUEST,				       /* guest memory: which regions there are */
 	STATE_DIRTY,				       /* pages of guest memory that are */
+	STATE_CHARGED,				       /* of several processes: who pays */
 	STATE_DEVICE,				       /* one for each device: how it is open */
 	STATE_MAPPINGS = STATE_DEVICE + STAGE_DEVICES, /* in its address space */
 	STATE_REACH = STATE_MAPPINGS + STAGE_DEVICES,  /* what of guest memory it reaches */
@@ -50,13 +59,26 @@ struct sweep_state {
 	 * migrate. No part of the state. */
 	uint64_t reports;
 	int report_code; /* of the last container that broke */
+	uint64_t taken;	 /* descriptors that stacks were handed */
+	/* STATE_REACH of a state that is like this one, in processes at other addresses. */
+	uint64_t alike[STAGE_DEVICES];
 };
 
 /* A step was carried out: what it made and what it ended. */
-void sweep_live_step(struct sweep_live *live, const struct step *step);
+void sweep_live_step(struct sweep_live *live, const struct stage *stage, const struct step *step);
+/* Programs have ended, and what they had with them. */
+void sweep_live_prune(struct sweep_live *live, const struct stage *stage);
+/* Whose stack it is; NULL: the stage's. */
+const struct stage_process *sweep_live_process(const struct sweep_live *live,
+					       const struct stage *stage, const struct vfio *stack);
+/* Whose a step is that makes a stack, by what it is given. */
+enum sweep_whose { SWEEP_OF_STAGE, SWEEP_OF_PROCESS, SWEEP_OF_NOBODY };
+enum sweep_whose sweep_live_maker(const struct stage *stage, const struct step *step,
+				  const struct stage_process **process);
 
 struct sweep_state sweep_state(const struct stage *stage, const struct sweep_live *live);
 
+/* The same for two states that differ in the addresses of processes only. */
 uint64_t sweep_state_hash(const struct sweep_state *state);
 
 /* A set of fields. */
