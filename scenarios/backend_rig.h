@@ -21,6 +21,7 @@
 #include <uapi/kvm.h>
 #include <uapi/vfio.h>
 #include <vfake/kvm.h>
+#include <vfake/spapr.h>
 #include <vfake/sys.h>
 #include <vfake/view.h>
 #include <vfio/device.h>
@@ -44,10 +45,14 @@ struct backend_rig {
 	uint64_t calls;
 	uint64_t fail_at;
 	int fail_code; /* how opening a node fails; 0: EMFILE */
-	/* the next `times` calls of `request` do not happen and have this result */
+	/* after `skip` more, `times` calls of `request` do not happen and have this result */
 	uint32_t request;
 	long result;
+	int skip;
 	int times;
+	/* sees each ioctl before it is made; where it returns true, it is not, and *ret the result
+	 */
+	bool (*instead)(struct backend_rig *rig, int fd, uint32_t request, void *arg, long *ret);
 	/* sees each ioctl that was made, and may change its answer */
 	void (*after)(struct backend_rig *rig, uint32_t request, void *arg, long *ret);
 	uint64_t seen; /* of `watched` requests */
@@ -55,10 +60,15 @@ struct backend_rig {
 	uint64_t answer; /* for `after` */
 	long moved;	 /* what reads and writes of regions say; 0: what is so */
 	long streamed;	 /* what reading and writing a migration stream says */
-	uint64_t pieces; /* how often it was read or written */
+	uint64_t pieces; /* how often it was read or written, and by which descriptor */
+	int stream_fd;
 	int map_code;	 /* what mapping an area says; 0: what is so */
 	int map_prot;	 /* of the last area that was mapped */
 	int maps;	 /* areas that are mapped */
+	uint64_t allocs; /* the stack's, so far */
+	/* what the VMM was told of last */
+	char warning[512];
+	char broken[512];
 };
 
 /* ---- calls ---- */
@@ -92,10 +102,12 @@ static inline long rig_ioctl(void *ctx, int fd, uint32_t request, uint64_t arg)
 	if (rig_fails(rig))
 		return -EIO;
 	rig->seen += request == rig->watched;
-	if (rig->times && request == rig->request) {
+	if (rig->times && request == rig->request && rig->skip-- <= 0) {
 		rig->times--;
 		return rig->result;
 	}
+	if (rig->instead && rig->instead(rig, fd, request, (void *)(uintptr_t)arg, &ret))
+		return ret;
 	ret = rig->kernel_sys.ioctl(rig->kernel_sys.ctx, fd, request, arg);
 	if (rig->after)
 		rig->after(rig, request, (void *)(uintptr_t)arg, &ret);
@@ -155,8 +167,8 @@ static inline long rig_stream(void *ctx, int fd, uint64_t buf, uint64_t len)
 {
 	struct backend_rig *rig = ctx;
 
-	(void)fd;
 	(void)buf;
+	rig->stream_fd = fd;
 	rig->pieces++;
 	return rig->streamed > 0 && (uint64_t)rig->streamed > len && !rig->answer ? (long)len
 										  : rig->streamed;
@@ -183,6 +195,7 @@ static inline void *rig_alloc(void *ctx, size_t size)
 {
 	struct backend_rig *rig = ctx;
 
+	rig->allocs++;
 	return rig_fails(rig) ? NULL : rig->ref_vmm.alloc(rig->ref_vmm.ctx, size);
 }
 
@@ -197,6 +210,7 @@ static inline void rig_warn(void *ctx, const char *message)
 {
 	struct backend_rig *rig = ctx;
 
+	snprintf(rig->warning, sizeof(rig->warning), "%s", message);
 	rig->ref_vmm.warn(rig->ref_vmm.ctx, message);
 }
 
@@ -204,6 +218,7 @@ static inline void rig_broken(void *ctx, int code, const char *message)
 {
 	struct backend_rig *rig = ctx;
 
+	snprintf(rig->broken, sizeof(rig->broken), "%s", message);
 	rig->ref_vmm.container_broken(rig->ref_vmm.ctx, code, message);
 }
 
@@ -213,6 +228,15 @@ static inline void rig_answer(struct backend_rig *rig, uint32_t request, long re
 	rig->request = request;
 	rig->result = result;
 	rig->times = times;
+	rig->skip = 0;
+}
+
+/* The one after @skip more is not. */
+static inline void rig_answer_later(struct backend_rig *rig, uint32_t request, long result,
+				    int skip)
+{
+	rig_answer(rig, request, result, 1);
+	rig->skip = skip;
 }
 
 /* ---- the stack ---- */
@@ -308,6 +332,40 @@ static inline uint32_t rig_add(struct backend_rig *rig, const struct vfio_memory
 	return id;
 }
 
+/* Memory of a kind at [start, last], shown at @vaddr. */
+static inline uint32_t rig_add_kind(struct backend_rig *rig, const char *name,
+				    enum vfio_memory_kind kind, uint64_t start, uint64_t last,
+				    uint64_t vaddr)
+{
+	const struct vfio_memory_region region = { .name = name,
+						   .kind = kind,
+						   .start = start,
+						   .last = last,
+						   .vaddr = vaddr,
+						   .fd = -1,
+						   .granularity = 4096 };
+
+	return rig_add(rig, &region);
+}
+
+static inline bool rig_plug(struct backend_rig *rig, uint32_t id, uint64_t start, uint64_t last,
+			    struct vfio_error *error)
+{
+	memset(error, 0, sizeof(*error));
+	return vfio_memory_populate(rig->memory, id, start, last, error);
+}
+
+/* Window @number of the first container of the process. False when it is not there. */
+static inline bool rig_find_window(struct backend_rig *rig, int number,
+				   struct vfake_spapr_window *window)
+{
+	for (int fd = 0; fd < 32; fd++) {
+		if (!vfake_spapr_window(rig->task, fd, number, window))
+			return true;
+	}
+	return false;
+}
+
 /* @size bytes of the rig's RAM from @offset on, at guest address @start. */
 static inline uint32_t rig_add_ram(struct backend_rig *rig, uint64_t start, uint64_t offset,
 				   uint64_t size)
@@ -356,13 +414,19 @@ static inline int rig_new_vm(struct backend_rig *rig)
 	return vm;
 }
 
-/* The options of a device of the world. @group: room for its name. */
+/* The options of a device of the world. @group: room for its node's name. */
 static inline struct vfio_device_options rig_options(const struct backend_rig *rig,
 						     const char *name, char group[32])
 {
 	const struct vfake_device_desc *desc = vfake_device_desc(rig->kernel, name);
 
 	assert_non_null(desc);
+	if (rig->backend == VFIO_BACKEND_IOMMUFD) {
+		snprintf(group, 32, "vfio%u", desc->cdev);
+		return (struct vfio_device_options){ .name = name,
+						     .backend = rig->backend,
+						     .cdev = group };
+	}
 	snprintf(group, 32, desc->noiommu ? "noiommu-%u" : "%u", desc->group);
 	return (struct vfio_device_options){ .name = name,
 					     .backend = rig->backend,
@@ -432,6 +496,18 @@ static inline struct vfake_device_view rig_view(const struct backend_rig *rig, c
 	return view;
 }
 
+/*
+ * The VMM was warned @times times since it was asked for the last time, and the last warning has
+ * @text in it.
+ */
+static inline void rig_warned(struct backend_rig *rig, uint32_t times, const char *text)
+{
+	if (rig->ref.warnings_seen != times || !strstr(rig->warning, text))
+		fail_msg("%u times: %s", rig->ref.warnings_seen, rig->warning);
+	rig->ref.warnings_seen = 0;
+	rig->warning[0] = 0;
+}
+
 /* Where a device's access goes, as an offset of the rig's RAM; -1 for a fault. */
 static inline long rig_reach(const struct backend_rig *rig, const char *name, uint64_t iova)
 {
@@ -465,6 +541,12 @@ static inline int rig_set_up_legacy(void **state)
 	return rig_set_up(state, VFIO_BACKEND_LEGACY, vfake_world_x86);
 }
 
+/* The same, by cdev and iommufd. */
+static inline int rig_set_up_iommufd(void **state)
+{
+	return rig_set_up(state, VFIO_BACKEND_IOMMUFD, vfake_world_x86);
+}
+
 /* A POWER machine with the same. */
 static inline int rig_set_up_spapr(void **state)
 {
@@ -477,8 +559,9 @@ static inline int rig_tear_down(void **state)
 	return 0;
 }
 
-#define LEGACY_STORY(name) cmocka_unit_test_setup_teardown(name, rig_set_up_legacy, rig_tear_down)
-#define SPAPR_STORY(name)  cmocka_unit_test_setup_teardown(name, rig_set_up_spapr, rig_tear_down)
+#define LEGACY_STORY(name)  cmocka_unit_test_setup_teardown(name, rig_set_up_legacy, rig_tear_down)
+#define SPAPR_STORY(name)   cmocka_unit_test_setup_teardown(name, rig_set_up_spapr, rig_tear_down)
+#define IOMMUFD_STORY(name) cmocka_unit_test_setup_teardown(name, rig_set_up_iommufd, rig_tear_down)
 
 /* ---- sweeps ---- */
 

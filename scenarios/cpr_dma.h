@@ -125,6 +125,7 @@ static inline void cpr_start_dma(struct cpr_process *process)
 			cpr_start_device(process, i,
 					 machine->viommu ? cpr_viommu_base : machine->base);
 	}
+	machine->copies = true;
 	vfake_tick(machine->kernel, 3);
 }
 
@@ -160,6 +161,7 @@ static inline void cpr_finish_dma(struct cpr_machine *machine)
 	}
 	for (uint32_t i = 0; i < machine->spaces; i++)
 		assert_memory_equal(machine->ram[i], machine->expect[i], machine->bytes);
+	machine->copies = false;
 }
 
 /* ---- updates ---- */
@@ -173,10 +175,15 @@ static inline bool cpr_try_save(struct cpr_process *process, enum vfio_migration
 
 	*error = (struct vfio_error){ 0 };
 	process->fd_count = 0;
+	process->saved = false;
 	process->keeps_numbers = mode == VFIO_MODE_CPR_EXEC;
-	if (!vfio_cpr_save(process->vfio, mode, mode == VFIO_MODE_CPR_REBOOT, &fds, &state, &size,
-			   error)) {
+	process->saving = true;
+	process->saved = vfio_cpr_save(process->vfio, mode, mode == VFIO_MODE_CPR_REBOOT, &fds,
+				       &state, &size, error);
+	process->saving = false;
+	if (!process->saved) {
 		assert_true(error->code < 0 && *error->message);
+		cpr_drop_kept(process);
 		return false;
 	}
 	free(process->state);
@@ -211,9 +218,7 @@ static inline struct cpr_process *cpr_heir(struct cpr_process *process,
 	struct cpr_process *heir;
 
 	if (mode == VFIO_MODE_CPR_EXEC) {
-		heir = calloc(1, sizeof(*heir));
-		assert_non_null(heir);
-		heir->machine = process->machine;
+		heir = cpr_process_empty(process->machine);
 		memcpy(heir->files, process->files, sizeof(heir->files));
 	} else {
 		heir = cpr_process_new(process->machine);
@@ -237,8 +242,8 @@ static inline bool cpr_try_load(struct cpr_process *process, struct vfio_error *
 		for (uint32_t i = 0; i < CPR_SPACES; i++)
 			keep[count++] = process->files[i];
 		cpr_drop_heap(process);
-		heir->task = process->task;
-		process->task = NULL;
+		cpr_set_task(heir, process->task);
+		cpr_set_task(process, NULL);
 		assert_int_equal(vfake_task_exec(heir->task, keep, count), 0);
 	}
 	cpr_program(heir);

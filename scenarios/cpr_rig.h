@@ -18,7 +18,10 @@ static inline int cpr_keep(void *ctx, const char *name, uint32_t id, int fd)
 	struct cpr_process *to = process->next;
 	struct cpr_fd *kept = &process->fds[process->fd_count];
 
+	cpr_pass(process, FAULT_CALL_KEEP_FD, false);
 	if (process->fail_keep && !--process->fail_keep)
+		return -EPIPE;
+	if (stage_ask(process->machine->stage, FAULT_VMM_KEEP_FD))
 		return -EPIPE;
 	assert_true(process->fd_count < CPR_FDS);
 	for (uint32_t i = 0; i < process->fd_count; i++)
@@ -26,15 +29,43 @@ static inline int cpr_keep(void *ctx, const char *name, uint32_t id, int fd)
 	snprintf(kept->name, sizeof(kept->name), "%s", name);
 	kept->id = id;
 	kept->fd = process->keeps_numbers ? fd : vfake_pass_fd(process->task, fd, to->task);
-	assert_true(kept->fd >= 0);
+	if (kept->fd < 0)
+		return kept->fd;
 	process->fd_count++;
+	cpr_pass(process, FAULT_CALL_KEEP_FD, true);
 	return 0;
+}
+
+/* What was kept by a save that failed after all is closed, as a VMM would. */
+static inline void cpr_drop_kept(struct cpr_process *process)
+{
+	for (uint32_t i = 0; !process->saved && i < process->fd_count; i++) {
+		if (!process->keeps_numbers)
+			assert_int_equal(vfake_close(process->next->task, process->fds[i].fd), 0);
+	}
+	process->fd_count = process->saved ? process->fd_count : 0;
+}
+
+/* A save failed, perhaps because the kernel was against it, also when addresses were to come back.
+ */
+static inline void cpr_tidy(void *ctx)
+{
+	struct cpr_process *process = ctx;
+	struct vfio_error error = { 0 };
+
+	if (!process->saving)
+		return;
+	cpr_drop_kept(process);
+	assert_true(vfio_cpr_abort(process->vfio, &error) || error.code == -EINVAL);
 }
 
 static inline int cpr_take(void *ctx, const char *name, uint32_t id)
 {
 	struct cpr_process *from = ctx;
 
+	cpr_pass(from->next, FAULT_CALL_TAKE_FD, false);
+	if (stage_ask(from->machine->stage, FAULT_VMM_TAKE_FD))
+		return -ENOENT;
 	for (uint32_t i = 0; i < from->fd_count; i++) {
 		struct cpr_fd *kept = &from->fds[i];
 		int fd = kept->fd;
@@ -42,6 +73,8 @@ static inline int cpr_take(void *ctx, const char *name, uint32_t id)
 		if (strcmp(kept->name, name) || kept->id != id || fd < 0)
 			continue;
 		kept->fd = -1;
+		from->next->seen.taken++;
+		cpr_pass(from->next, FAULT_CALL_TAKE_FD, true);
 		return fd;
 	}
 	return -ENOENT;
@@ -84,9 +117,11 @@ static inline void cpr_bind(struct cpr_process *process)
 	process->sys.sendmsg = cpr_sendmsg;
 	process->sys.recvmsg = cpr_recvmsg;
 	process->sys.poll = cpr_poll;
-	vfio_vmm_ref(&process->ref, &process->vmm);
-	process->register_state = process->vmm.register_state;
+	vfio_vmm_ref(&process->ref, &process->plain);
+	process->vmm = process->plain;
 	process->vmm.register_state = cpr_register;
+	process->vmm.forbid_discard = cpr_forbid;
+	process->vmm.block_migration = cpr_block;
 	process->vmm.alloc = cpr_alloc;
 	process->vmm.free = cpr_free;
 }
@@ -194,13 +229,45 @@ static inline void cpr_program(struct cpr_process *process)
 	}
 }
 
-static inline struct cpr_process *cpr_process_new(struct cpr_machine *machine)
+static inline bool cpr_is_armed(void *ctx)
+{
+	const struct cpr_process *process = ctx;
+
+	return process->kill.at || process->fail_call || process->fail_also ||
+	       process->fail_alloc || process->fail_register || process->fail_keep ||
+	       (process->fail_request && process->requests_failed < process->fail_at);
+}
+
+/* One without a task. */
+static inline struct cpr_process *cpr_process_empty(struct cpr_machine *machine)
 {
 	struct cpr_process *process = calloc(1, sizeof(*process));
 
 	assert_non_null(process);
 	process->machine = machine;
-	process->task = cpr_new_task(machine->kernel, machine->backend);
+	process->seen = (struct stage_process){
+		.sys_ctx = process,
+		.ref = &process->ref,
+		.ctx = process,
+		.is_armed = cpr_is_armed,
+		.tidy = cpr_tidy,
+		.recover = machine->recover,
+	};
+	stage_adopt(machine->stage, &process->seen);
+	return process;
+}
+
+static inline void cpr_set_task(struct cpr_process *process, struct vfake_task *task)
+{
+	process->task = task;
+	process->seen.task = task;
+}
+
+static inline struct cpr_process *cpr_process_new(struct cpr_machine *machine)
+{
+	struct cpr_process *process = cpr_process_empty(machine);
+
+	cpr_set_task(process, cpr_new_task(machine->kernel, machine->backend));
 	/* A program has descriptors; 0 is not one of the stack's. */
 	for (uint32_t i = 0; i < CPR_SPACES; i++) {
 		process->files[i] =
@@ -229,6 +296,8 @@ static inline void cpr_drop_heap(struct cpr_process *process)
 		free(block);
 	}
 	process->vfio = NULL;
+	process->seen.program++;
+	process->ref = (struct vfio_vmm_ref){ 0 };
 }
 
 /* The program is gone at once; the kernel cleans up. */
@@ -237,12 +306,13 @@ static inline void cpr_process_die(struct cpr_process *process)
 	cpr_drop_heap(process);
 	if (process->task)
 		vfake_task_exit(process->task);
-	process->task = NULL;
+	cpr_set_task(process, NULL);
 }
 
 static inline void cpr_process_free(struct cpr_process *process)
 {
 	cpr_process_die(process);
+	stage_disown(process->machine->stage, &process->seen);
 	free(process->state);
 	free(process);
 }
@@ -350,6 +420,8 @@ static inline struct cpr_machine *cpr_machine_new(struct stage *stage, uint32_t 
 		assert_non_null(machine->expect[i]);
 	}
 	machine->start = vfake_ledger(machine->kernel);
+	machine->keeper_process.task = machine->keeper;
+	stage_adopt(stage, &machine->keeper_process);
 	return machine;
 }
 
@@ -376,6 +448,7 @@ static inline void cpr_expect_nothing(const struct cpr_machine *machine)
 static inline void cpr_machine_free(struct cpr_machine *machine)
 {
 	cpr_expect_nothing(machine);
+	stage_disown(machine->stage, &machine->keeper_process);
 	vfake_task_exit(machine->keeper);
 	for (uint32_t i = 0; i < CPR_SPACES; i++)
 		free(machine->expect[i]);

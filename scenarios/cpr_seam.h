@@ -63,6 +63,12 @@ struct cpr_machine {
 	uint32_t plugged;	  /* not 0: RAM comes in pieces, bit N is piece N */
 	bool late;		  /* what both say is known only after devices were attached */
 	uint64_t random;
+	struct stage_process keeper_process;
+	/* How the others go on when one is gone, and in which mode; NULL: nobody dies.
+	 * cpr_recover.h */
+	void (*recover)(void *process, bool died);
+	enum vfio_migration_mode mode;
+	bool copies; /* devices were started, and not all of it was looked at */
 	struct vfake_ledger start;
 	uint8_t *expect[CPR_SPACES]; /* what RAM must be in the end */
 };
@@ -70,11 +76,12 @@ struct cpr_machine {
 struct cpr_process {
 	struct cpr_machine *machine;
 	struct vfake_task *task;
+	struct stage_process seen; /* by the stage */
 	struct vfio_sys raw;
 	struct vfio_sys sys;
 	struct vfio_vmm vmm;
 	struct vfio_vmm_ref ref;
-	int (*register_state)(void *ctx, const struct vfio_vmstate *state); /* the reference's */
+	struct vfio_vmm plain; /* the reference's */
 	struct vfio *vfio;
 	struct vfio_memory *memory[CPR_SPACES];
 	uint32_t regions[CPR_SPACES];	       /* of RAM */
@@ -102,6 +109,7 @@ struct cpr_process {
 	uint32_t fail_keep; /* the how-manieth descriptor cannot be kept */
 	struct cpr_fd fds[CPR_FDS];
 	uint32_t fd_count;
+	bool saved, saving;
 	uint8_t *state; /* what was saved */
 	size_t state_size;
 };
@@ -116,11 +124,18 @@ static inline void cpr_check(bool good, const struct vfio_error *error)
 
 static void cpr_process_die(struct cpr_process *process);
 
-static inline void cpr_step(struct cpr_process *process, bool after)
+/* A call is about to be made, or has been. */
+static inline void cpr_pass(struct cpr_process *process, enum fault_call call, bool after)
+{
+	stage_come_by(process->machine->stage, &process->seen, call, after);
+}
+
+static inline void cpr_step(struct cpr_process *process, enum fault_call call, bool after)
 {
 	struct cpr_kill *kill = &process->kill;
 
 	vfake_tick(process->machine->kernel, 1);
+	cpr_pass(process, call, after);
 	kill->seen += !after;
 	if (!kill->at || kill->seen != kill->at || kill->after != after)
 		return;
@@ -142,9 +157,9 @@ static inline int cpr_open(void *ctx, const char *path)
 	struct cpr_process *process = ctx;
 	int ret;
 
-	cpr_step(process, false);
+	cpr_step(process, FAULT_CALL_OPEN, false);
 	ret = process->raw.open(process->raw.ctx, path);
-	cpr_step(process, true);
+	cpr_step(process, FAULT_CALL_OPEN, true);
 	return ret;
 }
 
@@ -153,10 +168,10 @@ static inline int cpr_close(void *ctx, int fd)
 	struct cpr_process *process = ctx;
 	int ret;
 
-	cpr_step(process, false);
+	cpr_step(process, FAULT_CALL_CLOSE, false);
 	ret = process->raw.close(process->raw.ctx, fd);
 	assert_true(!ret || cpr_was_failed(process));
-	cpr_step(process, true);
+	cpr_step(process, FAULT_CALL_CLOSE, true);
 	return ret;
 }
 
@@ -165,7 +180,7 @@ static inline long cpr_ioctl(void *ctx, int fd, uint32_t request, uint64_t arg)
 	struct cpr_process *process = ctx;
 	long ret;
 
-	cpr_step(process, false);
+	cpr_step(process, FAULT_CALL_IOCTL, false);
 	if (request == process->fail_request && (!process->fail_arg || process->fail_arg == arg) &&
 	    ++process->requests_failed == process->fail_at)
 		ret = process->fail_code;
@@ -178,74 +193,110 @@ static inline long cpr_ioctl(void *ctx, int fd, uint32_t request, uint64_t arg)
 	if (process->fail_call && process->fail_call == process->kill.seen)
 		ret = process->fail_code;
 	assert_true(ret != -EBADF || cpr_was_failed(process));
-	cpr_step(process, true);
+	cpr_step(process, FAULT_CALL_IOCTL, true);
 	return ret;
 }
 
 static inline long cpr_pread(void *ctx, int fd, uint64_t buf, uint64_t len, uint64_t offset)
 {
 	struct cpr_process *process = ctx;
+	long ret;
 
-	return process->raw.pread(process->raw.ctx, fd, buf, len, offset);
+	cpr_pass(process, FAULT_CALL_PREAD, false);
+	ret = process->raw.pread(process->raw.ctx, fd, buf, len, offset);
+	cpr_pass(process, FAULT_CALL_PREAD, true);
+	return ret;
 }
 
 static inline long cpr_pwrite(void *ctx, int fd, uint64_t buf, uint64_t len, uint64_t offset)
 {
 	struct cpr_process *process = ctx;
+	long ret;
 
-	return process->raw.pwrite(process->raw.ctx, fd, buf, len, offset);
+	cpr_pass(process, FAULT_CALL_PWRITE, false);
+	ret = process->raw.pwrite(process->raw.ctx, fd, buf, len, offset);
+	cpr_pass(process, FAULT_CALL_PWRITE, true);
+	return ret;
 }
 
 static inline long cpr_read(void *ctx, int fd, uint64_t buf, uint64_t len)
 {
 	struct cpr_process *process = ctx;
+	long ret;
 
-	return process->raw.read(process->raw.ctx, fd, buf, len);
+	cpr_pass(process, FAULT_CALL_READ, false);
+	ret = process->raw.read(process->raw.ctx, fd, buf, len);
+	cpr_pass(process, FAULT_CALL_READ, true);
+	return ret;
 }
 
 static inline int cpr_connect(void *ctx, const char *path)
 {
 	struct cpr_process *process = ctx;
+	int ret;
 
-	return process->raw.connect(process->raw.ctx, path);
+	cpr_pass(process, FAULT_CALL_CONNECT, false);
+	ret = process->raw.connect(process->raw.ctx, path);
+	cpr_pass(process, FAULT_CALL_CONNECT, true);
+	return ret;
 }
 
 static inline long cpr_sendmsg(void *ctx, int fd, const void *bytes, uint64_t len, const int *fds,
 			       uint32_t count)
 {
 	struct cpr_process *process = ctx;
+	long ret;
 
-	return process->raw.sendmsg(process->raw.ctx, fd, bytes, len, fds, count);
+	cpr_pass(process, FAULT_CALL_SENDMSG, false);
+	ret = process->raw.sendmsg(process->raw.ctx, fd, bytes, len, fds, count);
+	cpr_pass(process, FAULT_CALL_SENDMSG, true);
+	return ret;
 }
 
 static inline long cpr_recvmsg(void *ctx, int fd, void *bytes, uint64_t len, int *fds,
 			       uint32_t *count)
 {
 	struct cpr_process *process = ctx;
+	long ret;
 
-	return process->raw.recvmsg(process->raw.ctx, fd, bytes, len, fds, count);
+	cpr_pass(process, FAULT_CALL_RECVMSG, false);
+	ret = process->raw.recvmsg(process->raw.ctx, fd, bytes, len, fds, count);
+	cpr_pass(process, FAULT_CALL_RECVMSG, true);
+	return ret;
 }
 
 static inline int cpr_poll(void *ctx, int fd, uint64_t ticks)
 {
 	struct cpr_process *process = ctx;
+	int ret;
 
-	return process->raw.poll(process->raw.ctx, fd, ticks);
+	cpr_pass(process, FAULT_CALL_POLL, false);
+	ret = process->raw.poll(process->raw.ctx, fd, ticks);
+	cpr_pass(process, FAULT_CALL_POLL, true);
+	return ret;
 }
 
 static inline int cpr_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t offset,
 			   uint64_t *addr)
 {
 	struct cpr_process *process = ctx;
+	int ret;
 
-	return process->raw.mmap(process->raw.ctx, len, prot, fd, offset, addr);
+	cpr_pass(process, FAULT_CALL_MMAP, false);
+	ret = process->raw.mmap(process->raw.ctx, len, prot, fd, offset, addr);
+	cpr_pass(process, FAULT_CALL_MMAP, true);
+	return ret;
 }
 
 static inline int cpr_munmap(void *ctx, uint64_t addr, uint64_t len)
 {
 	struct cpr_process *process = ctx;
+	int ret;
 
-	return process->raw.munmap(process->raw.ctx, addr, len);
+	cpr_pass(process, FAULT_CALL_MUNMAP, false);
+	ret = process->raw.munmap(process->raw.ctx, addr, len);
+	cpr_pass(process, FAULT_CALL_MUNMAP, true);
+	return ret;
 }
 
 static inline int cpr_eventfd(void *ctx)
@@ -253,9 +304,9 @@ static inline int cpr_eventfd(void *ctx)
 	struct cpr_process *process = ctx;
 	int ret;
 
-	cpr_step(process, false);
+	cpr_step(process, FAULT_CALL_EVENTFD, false);
 	ret = process->raw.eventfd(process->raw.ctx);
-	cpr_step(process, true);
+	cpr_step(process, FAULT_CALL_EVENTFD, true);
 	return ret;
 }
 
@@ -267,10 +318,27 @@ static inline struct cpr_process *cpr_process_of(void *ref)
 static inline int cpr_register(void *ctx, const struct vfio_vmstate *state)
 {
 	struct cpr_process *process = cpr_process_of(ctx);
+	int ret = stage_ask(process->machine->stage, FAULT_VMM_REGISTER_STATE);
 
 	if (process->fail_register && !--process->fail_register)
 		return -ENOMEM;
-	return process->register_state(ctx, state);
+	return ret ? ret : process->plain.register_state(ctx, state);
+}
+
+static inline int cpr_forbid(void *ctx, bool forbid)
+{
+	struct cpr_process *process = cpr_process_of(ctx);
+	int ret = forbid ? stage_ask(process->machine->stage, FAULT_VMM_FORBID_DISCARD) : 0;
+
+	return ret ? ret : process->plain.forbid_discard(ctx, forbid);
+}
+
+static inline int cpr_block(void *ctx, const char *reason, uint32_t modes, uint64_t *blocker)
+{
+	struct cpr_process *process = cpr_process_of(ctx);
+	int ret = stage_ask(process->machine->stage, FAULT_VMM_BLOCK_MIGRATION);
+
+	return ret ? ret : process->plain.block_migration(ctx, reason, modes, blocker);
 }
 
 static inline void *cpr_alloc(void *ctx, size_t size)
@@ -279,6 +347,8 @@ static inline void *cpr_alloc(void *ctx, size_t size)
 	struct cpr_block *block;
 
 	if (process->fail_alloc && !--process->fail_alloc)
+		return NULL;
+	if (stage_ask(process->machine->stage, FAULT_STACK_ALLOC))
 		return NULL;
 	block = calloc(1, sizeof(*block) + size);
 	assert_non_null(block);

@@ -20,7 +20,15 @@ struct heap {
 	size_t out;
 	size_t calls;
 	size_t fail_at;
+	bool fails_once; /* what is behind it is granted again */
 };
+
+static bool heap_refuses(const struct heap *heap)
+{
+	if (!heap->fail_at || heap->calls < heap->fail_at)
+		return false;
+	return heap->calls == heap->fail_at || !heap->fails_once;
+}
 
 static void *heap_alloc(void *ctx, size_t size)
 {
@@ -28,7 +36,7 @@ static void *heap_alloc(void *ctx, size_t size)
 	void *block;
 
 	heap->calls++;
-	if (size > HEAP_MOST || (heap->fail_at && heap->calls >= heap->fail_at))
+	if (size > HEAP_MOST || heap_refuses(heap))
 		return NULL;
 	block = calloc(1, size);
 	assert_non_null(block);

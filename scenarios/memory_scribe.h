@@ -231,4 +231,19 @@ static inline uint32_t add(struct desk *desk, enum vfio_memory_kind kind, uint64
 	return id;
 }
 
+/* Deletes @old and adds @new in one transaction: true if it is another region then. */
+static inline bool is_new(struct desk *desk, const struct vfio_memory_region *old,
+			  const struct vfio_memory_region *new)
+{
+	uint32_t id, other;
+
+	assert_true(vfio_memory_add(desk->memory, old, &id, NULL));
+	vfio_memory_begin(desk->memory);
+	vfio_memory_del(desk->memory, id);
+	assert_true(vfio_memory_add(desk->memory, new, &other, NULL));
+	vfio_memory_commit(desk->memory);
+	vfio_memory_del(desk->memory, other);
+	return other != id;
+}
+
 #endif

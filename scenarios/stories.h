@@ -115,6 +115,10 @@ extern const struct story story_cpr_target_gives_up;
 extern const struct story story_cpr_both_die;
 extern const struct story story_cpr_exec_dies;
 extern const struct story story_cpr_calls_fail;
+extern const struct story story_cpr_sweep_transfer;
+extern const struct story story_cpr_sweep_exec;
+extern const struct story story_cpr_sweep_back;
+extern const struct story story_cpr_bar;
 
 /* story_cpr_refuse.c */
 extern const struct story story_cpr_blocked;

@@ -8,17 +8,45 @@
 
 /* ---- to another process, by a socket or by exec() ---- */
 
+/* What is known of each device's container. */
+static void look_at(const struct cpr_process *process, struct vfio_container_info *infos)
+{
+	for (uint32_t i = 0; i < process->machine->devices; i++)
+		vfio_container_info(vfio_device_container(process->devices[i]), &infos[i]);
+}
+
+/* It is the same, with limits as they were before the first map. */
+static void expect_same(const struct vfio_container_info *was, const struct vfio_container_info *is)
+{
+	assert_int_equal(is->backend, was->backend);
+	assert_int_equal(is->devices, was->devices);
+	assert_true(is->pgsizes == was->pgsizes);
+	assert_int_equal(is->max_mappings, was->max_mappings);
+	assert_true(is->mappings == was->mappings);
+	assert_int_equal(is->dirty_tracking, was->dirty_tracking);
+	assert_int_equal(is->range_count, was->range_count);
+	for (uint32_t i = 0; i < was->range_count; i++) {
+		assert_true(is->ranges[i].start == was->ranges[i].start);
+		assert_true(is->ranges[i].last == was->ranges[i].last);
+	}
+}
+
 static struct cpr_process *update_running(struct cpr_process *process,
 					  enum vfio_migration_mode mode, bool polite)
 {
 	struct cpr_machine *machine = process->machine;
 	struct vfake_ledger before = vfake_ledger(machine->kernel), after;
+	struct vfio_container_info was[CPR_DEVICES], is[CPR_DEVICES];
 	struct cpr_process *heir;
 
+	look_at(process, was);
 	cpr_start_dma(process);
 	heir = cpr_update(process, mode);
-	for (uint32_t i = 0; i < machine->devices; i++)
+	look_at(heir, is);
+	for (uint32_t i = 0; i < machine->devices; i++) {
 		cpr_expect_running(machine, i);
+		expect_same(&was[i], &is[i]);
+	}
 	if (polite && process->task)
 		cpr_process_end(process);
 	else
@@ -46,6 +74,7 @@ static void update_all(struct stage *stage, enum vfio_migration_mode mode, uint3
 		process = update_running(process, mode, round & 1);
 	for (uint32_t i = 0; i < devices; i++)
 		vfio_device_detach(process->devices[i]);
+	assert_int_equal(process->ref.warnings_seen, 0); /* all that was taken over could go */
 	assert_int_equal(vfake_ledger(machine->kernel).pinned_pages, 0);
 	/* What was taken over is the process's own: it attaches once more. */
 	memset(process->devices, 0, sizeof(process->devices));

@@ -94,6 +94,9 @@ static void every_size(struct stage *stage, enum vfio_migration_mode mode,
 	every_call(&trial, one, calls);
 }
 
+static const char own_deaths[] =
+	"it ends processes and fails calls itself; the sweep does in cpr-*";
+
 /* ---- the old process ---- */
 
 static void save(void *ctx)
@@ -125,6 +128,7 @@ const struct story story_cpr_source_dies = {
 	.about = "the old process dies at each call of saving",
 	.run = run_source,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 /* The state is on its way when the old process dies at a call of the new one. */
@@ -159,6 +163,7 @@ const struct story story_cpr_source_dies_later = {
 	.about = "the old process dies at each call of the new one, which takes over all the same",
 	.run = run_source_later,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 static void let_go(void *ctx)
@@ -195,6 +200,7 @@ const struct story story_cpr_source_dies_last = {
 	.about = "the old process dies at each call of ending, after the new one has taken over",
 	.run = run_source_last,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 /* ---- the new process ---- */
@@ -232,6 +238,7 @@ const struct story story_cpr_target_dies = {
 	.about = "the new process dies at each call, and the old one goes on with everything",
 	.run = run_target,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 static void give_up(void *ctx)
@@ -269,6 +276,7 @@ const struct story story_cpr_target_gives_up = {
 	.about = "the new process takes nothing down when it gives up, and may die at that",
 	.run = run_gives_up,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 static void take_back(void *ctx)
@@ -306,6 +314,7 @@ const struct story story_cpr_both_die = {
 	.about = "the new process dies, and the old one at each call of taking back",
 	.run = run_both,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 /* ---- exec: there is only one process ---- */
@@ -355,6 +364,7 @@ const struct story story_cpr_exec_dies = {
 	.about = "a process dies at each call before and after its exec(), and nothing is left",
 	.run = run_exec,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };
 
 /* ---- calls that fail, with or without having done what they say they have not ---- */
@@ -460,4 +470,5 @@ const struct story story_cpr_calls_fail = {
 		 "after",
 	.run = run_calls_fail,
 	.needs = NEEDS_HANDOVER,
+	.unswept = own_deaths,
 };

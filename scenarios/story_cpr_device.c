@@ -5,7 +5,7 @@
  */
 #include <uapi/kvm.h>
 
-#include "cpr_dma.h"
+#include "cpr_recover.h"
 #include "stories.h"
 
 /* ---- interrupts ---- */
@@ -64,11 +64,13 @@ static void expect_silent(struct cpr_machine *machine)
 static void run_interrupts(struct stage *stage)
 {
 	struct cpr_machine *machine = cpr_machine_new(stage, 1, 1);
-	struct cpr_process *process = cpr_process_start(machine);
+	struct cpr_process *process;
 	struct vfio_error error = { 0 };
 	struct cpr_process *heir;
 	int event, passed;
 
+	cpr_let_die(machine, VFIO_MODE_CPR_TRANSFER);
+	process = cpr_process_start(machine);
 	cpr_attach_all(process);
 	event = interrupt_at_end(process);
 	/* One that gives up takes no interrupt away. */
@@ -124,10 +126,12 @@ static int new_vm(struct cpr_process *process)
 static void run_vm(struct stage *stage)
 {
 	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
-	struct cpr_process *process = cpr_process_start(machine);
+	struct cpr_process *process;
 	struct vfio_error error = { 0 };
 	struct cpr_process *heir;
 
+	cpr_let_die(machine, VFIO_MODE_CPR_TRANSFER);
+	process = cpr_process_start(machine);
 	cpr_check(vfio_set_kvm(process->vfio, new_vm(process), &error), &error);
 	cpr_attach_all(process);
 	for (int round = 0; round < 3; round++) {
@@ -215,6 +219,7 @@ const struct story story_cpr_passed = {
 	.about = "an iommufd and a device that the VMM passes in are passed in again",
 	.run = run_passed,
 	.needs = NEEDS_HANDOVER | NEEDS_CDEV,
+	.unswept = "Linux binds a device for as long as its descriptor is open, and this one stays",
 };
 
 /* ---- unplugged on the way ---- */

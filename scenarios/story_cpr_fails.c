@@ -106,7 +106,8 @@ static void run_abort_fails(struct stage *stage)
 	struct cpr_process *process = start(machine);
 	bool iommufd = stage->backend->kind == VFIO_BACKEND_IOMMUFD;
 
-	for (uint32_t nth = 1; nth <= (iommufd ? 1 : 2); nth++) {
+	/* the last time what another process has set cannot be taken away */
+	for (uint32_t nth = 1; nth <= (iommufd ? 1 : 3); nth++) {
 		struct cpr_process *heir = cpr_heir(process, VFIO_MODE_CPR_TRANSFER);
 		struct vfio_error error;
 
@@ -114,8 +115,11 @@ static void run_abort_fails(struct stage *stage)
 		cpr_check(cpr_try_load(process, &error), &error);
 		cpr_attach(heir, 0);
 		cpr_process_end(heir);
-		fail_next(process, iommufd ? IOMMU_IOAS_CHANGE_PROCESS : VFIO_IOMMU_MAP_DMA, nth,
-			  -ENOMEM);
+		if (nth < 3)
+			fail_next(process, iommufd ? IOMMU_IOAS_CHANGE_PROCESS : VFIO_IOMMU_MAP_DMA,
+				  nth, -ENOMEM);
+		else
+			fail_next(process, VFIO_IOMMU_UNMAP_DMA, 1, -ENOMEM);
 		assert_false(vfio_cpr_abort(process->vfio, &error));
 		assert_int_equal(error.code, -ENOMEM);
 		/* It is still not this process's, all of it: nobody else can have it meanwhile. */
@@ -179,12 +183,67 @@ static void lost(struct cpr_process **process, const char *name, uint32_t id)
 	*process = expect_good(*process);
 }
 
+/* The new process cannot attach its first device: with that error, and the old one goes on. */
+static void attach_fails(struct cpr_process *process, struct cpr_process *heir, int code,
+			 const char *message)
+{
+	struct vfio_error error;
+
+	assert_false(cpr_try_attach(heir, 0, &error));
+	assert_int_equal(error.code, code);
+	assert_non_null(strstr(error.message, message));
+	cpr_process_end(heir);
+	cpr_check(vfio_cpr_abort(process->vfio, &error), &error);
+}
+
+/* Each allocation of the new process's attach in turn, until there are no more. */
+static void no_memory(struct cpr_process **process)
+{
+	struct vfio_error error;
+
+	for (uint32_t nth = 1;; nth++) {
+		struct cpr_process *heir = cpr_heir(*process, VFIO_MODE_CPR_TRANSFER);
+
+		cpr_save(*process, VFIO_MODE_CPR_TRANSFER);
+		cpr_check(cpr_try_load(*process, &error), &error);
+		heir->fail_alloc = nth;
+		if (cpr_try_attach(heir, 0, &error)) {
+			assert_int_not_equal(heir->fail_alloc, 0);
+			cpr_process_end(heir);
+			cpr_check(vfio_cpr_abort((*process)->vfio, &error), &error);
+			assert_true(nth > 5);
+			break;
+		}
+		assert_int_equal(heir->fail_alloc, 0);
+		assert_int_equal(error.code, -ENOMEM);
+		cpr_process_end(heir);
+		cpr_check(vfio_cpr_abort((*process)->vfio, &error), &error);
+	}
+	*process = expect_good(*process);
+}
+
+/* What can be mapped is asked again; nothing is assumed. */
+static void no_answer(struct cpr_process **process)
+{
+	struct cpr_process *heir = cpr_heir(*process, VFIO_MODE_CPR_TRANSFER);
+	struct vfio_error error;
+
+	cpr_save(*process, VFIO_MODE_CPR_TRANSFER);
+	cpr_check(cpr_try_load(*process, &error), &error);
+	fail_next(heir, VFIO_IOMMU_GET_INFO, 1, -ENODEV);
+	attach_fails(*process, heir, -ENODEV, "VFIO_IOMMU_GET_INFO: ");
+	*process = expect_good(*process);
+}
+
 static void run_load_fails(struct stage *stage)
 {
 	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
 	struct cpr_process *process = start(machine);
 
 	poor_heir(machine, &process);
+	no_memory(&process);
+	if (stage->backend->kind == VFIO_BACKEND_LEGACY)
+		no_answer(&process);
 	lost(&process, "vfio/device/d0", 0);
 	lost(&process, "vfio/device/d0", 1);
 	lost(&process, "vfio/device/d0", 2);

@@ -75,6 +75,36 @@ static struct vfio_device *attach_at(struct cpr_process *process, uint32_t index
 	return process->devices[index];
 }
 
+/* One of the VMM's that two devices share stays one, by whichever descriptors it is passed. */
+static void one_by_two_descriptors(struct stage *stage)
+{
+	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
+	struct cpr_process *process = cpr_process_start(machine), *heir;
+	int mine = process->raw.open(process->raw.ctx, "/dev/iommu");
+	struct vfio_error error;
+
+	assert_true(mine > 0);
+	for (uint32_t i = 0; i < 2; i++)
+		cpr_check(attach_at(process, i, mine, &error), &error);
+	cpr_start_dma(process);
+	heir = cpr_heir(process, VFIO_MODE_CPR_TRANSFER);
+	cpr_save(process, VFIO_MODE_CPR_TRANSFER);
+	cpr_check(cpr_try_load(process, &error), &error);
+	for (uint32_t i = 0; i < 2; i++) {
+		int passed = vfake_pass_fd(process->task, mine, heir->task);
+
+		assert_true(passed > 0);
+		cpr_check(attach_at(heir, i, passed, &error), &error);
+	}
+	assert_ptr_equal(vfio_device_container(heir->devices[0]),
+			 vfio_device_container(heir->devices[1]));
+	finish_and_end(process, heir);
+	cpr_expect_owner(heir);
+	cpr_finish_dma(machine);
+	cpr_process_end(heir);
+	cpr_machine_free(machine);
+}
+
 /* Device 0 at the stack's iommufd, 1 and 2 at one each of the VMM's. */
 static void run_iommufds(struct stage *stage)
 {
@@ -99,15 +129,23 @@ static void run_iommufds(struct stage *stage)
 	}
 	assert_null(attach_at(heir, 0, passed[1], &error));
 	assert_int_equal(error.code, -EINVAL);
+	assert_non_null(strstr(error.message, "its iommufd is the stack's own"));
 	assert_null(attach_at(heir, 1, 0, &error));
 	assert_int_equal(error.code, -EINVAL);
+	assert_non_null(strstr(error.message, "its iommufd is passed in"));
 	for (uint32_t i = 0; i < CPR_DEVICES; i++)
 		cpr_check(attach_at(heir, i, passed[i], &error), &error);
 	finish_and_end(process, heir);
+	for (uint32_t i = 0; i < CPR_DEVICES; i++) {
+		const struct vfake_space_at at = cpr_space_of(machine, i);
+
+		assert_true(cpr_expect_maps(heir, &at) > 0);
+	}
 	assert_int_equal(vfake_ledger(machine->kernel).locked_pages, CPR_DEVICES * CPR_PAGES);
 	cpr_finish_dma(machine);
 	cpr_process_end(heir);
 	cpr_machine_free(machine);
+	one_by_two_descriptors(stage);
 }
 
 const struct story story_cpr_iommufds = {

@@ -433,6 +433,13 @@ static void run_file(struct stage *stage)
 	part = stage_add(stage, stage->memory, &high);
 	stage_expect_reach(stage, 0, high.start, MIB / 2, ram->host + MIB / 2, true);
 	stage_ram_free(stage, part);
+	/* And when its first page is not whole. */
+	high = piece(stage->backend->ram + 4 * MIB, ram->host, MIB / 2 + 512, MIB);
+	high.fd = ram->region.fd;
+	high.fd_offset = MIB / 2 + 512;
+	part = stage_add(stage, stage->memory, &high);
+	expect_whole_pages(stage, &high, stage->backend->page);
+	stage_ram_free(stage, part);
 	stage_detach(stage, 0);
 	stage_expect_mark(stage);
 	stage_expect_empty(stage);

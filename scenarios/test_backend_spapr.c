@@ -6,28 +6,17 @@
  */
 #include "backend_rig.h"
 
-#include <vfake/spapr.h>
 
 enum { KIB_64 = 65536, MIB = 1 << 20, VCPU_PAGE = 4096 };
 
 static const uint64_t gib = 1 << 30;
 static const uint64_t second_window = (uint64_t)1 << 59;
 
-/* Window @number of the first container of the process. False when it is not there. */
-static bool find_window(struct backend_rig *rig, int number, struct vfake_spapr_window *window)
-{
-	for (int fd = 0; fd < 32; fd++) {
-		if (!vfake_spapr_window(rig->task, fd, number, window))
-			return true;
-	}
-	return false;
-}
-
 static struct vfake_spapr_window window_of(struct backend_rig *rig, int number)
 {
 	struct vfake_spapr_window window;
 
-	assert_true(find_window(rig, number, &window));
+	assert_true(rig_find_window(rig, number, &window));
 	return window;
 }
 
@@ -103,9 +92,9 @@ static void ram_shares_a_window(void **state)
 	window = window_of(rig, 0);
 	assert_int_equal(window.start, 0);
 	assert_int_equal(window.entries << window.page_shift, 2 * gib);
-	assert_false(find_window(rig, 1, &window));
+	assert_false(rig_find_window(rig, 1, &window));
 	second = rig_add_ram(rig, gib, MIB, MIB);
-	assert_false(find_window(rig, 1, &window));
+	assert_false(rig_find_window(rig, 1, &window));
 	assert_int_equal(regions(rig), 2);
 	assert_int_equal(rig_reach(rig, "d0", gib + 7), MIB + 7);
 	vfio_memory_del(rig->memory, first);
@@ -113,7 +102,7 @@ static void ram_shares_a_window(void **state)
 	assert_int_equal(rig_reach(rig, "d0", 0), -1);
 	assert_int_equal(rig_reach(rig, "d0", gib), MIB);
 	vfio_memory_del(rig->memory, second);
-	assert_false(find_window(rig, 0, &window));
+	assert_false(rig_find_window(rig, 0, &window));
 	assert_int_equal(rig_info(device).range_count, 0);
 	assert_int_equal(regions(rig), 0);
 	/* What has no window cannot be mapped. */
@@ -157,7 +146,7 @@ static void viommu_windows(void **state)
 	assert_int_equal(rig_reach(rig, "d0", entry.iova), -1);
 	assert_int_equal(regions(rig), 0);
 	vfio_memory_del(rig->memory, id);
-	assert_false(find_window(rig, 1, &window));
+	assert_false(rig_find_window(rig, 1, &window));
 	rig_end_stack(rig);
 	vfio_memory_free(ram);
 	rig_new_stack(rig);
@@ -321,7 +310,7 @@ static void kernel_says_no(void **state)
 		{ VFIO_IOMMU_SPAPR_TCE_CREATE, -ENOMEM, -ENOMEM, "TCE_CREATE" },
 		{ VFIO_IOMMU_SPAPR_TCE_CREATE, 127, -EIO, "TCE_CREATE" },
 		{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, -ENOMEM, -ENOMEM, "cannot map ram" },
-		{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 127, -EFAULT, "cannot map ram" },
+		{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 127, -EIO, "cannot map ram" },
 		{ VFIO_IOMMU_MAP_DMA, -ENXIO, -ENXIO, "cannot map ram" },
 		{ VFIO_IOMMU_MAP_DMA, 1, -EIO, "cannot map ram" },
 		{ VFIO_CHECK_EXTENSION, 0, -ENOTSUP, "VFIO_SET_IOMMU" },

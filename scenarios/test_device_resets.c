@@ -5,6 +5,8 @@
  */
 #include "backend_rig.h"
 
+#include <stdlib.h>
+
 enum { DEPENDENTS = 4096, PROOF = 256 };
 
 /* ---- hot resets ---- */
@@ -128,12 +130,89 @@ static void each_group_proves_once(void **state)
 	bus.count = DEPENDENTS;
 	assert_int_equal(reset_code(rig, device), 0);
 	assert_int_equal(bus.proof_count, 3);
+	/* The flag is what says that they are ids, and no other does. */
+	bus.flags = ~VFIO_PCI_HOT_RESET_FLAG_DEV_ID;
+	assert_int_equal(reset_code(rig, device), 0);
+	assert_int_equal(bus.proof_count, 3);
+	/* Nobody else is on the bus. */
+	bus.count = 0;
+	assert_int_equal(reset_code(rig, device), 0);
+	assert_int_equal(bus.proof_count, 0);
+	bus.count = DEPENDENTS;
 	/* By the ids of an iommufd nothing has to be proved. */
 	bus.flags = VFIO_PCI_HOT_RESET_FLAG_DEV_ID | VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
 	assert_int_equal(reset_code(rig, device), 0);
 	assert_int_equal(bus.proof_count, 0);
 	bus.result = -EBUSY;
 	assert_int_equal(reset_code(rig, device), -EBUSY);
+}
+
+/* Nobody else is on the bus: nobody's group has to prove anything. */
+static void an_empty_bus(void **state)
+{
+	struct backend_rig *rig = *state;
+	struct vfio_device *device;
+
+	for (uint32_t i = 0; i < 3; i++)
+		rig->world.devices[i].group = 40 + i;
+	device = start_bus(rig, 0);
+	assert_int_equal(reset_code(rig, device), 0);
+	assert_int_equal(bus.proof_count, 0);
+}
+
+enum { BEHIND = 64 };
+
+static struct {
+	uint8_t *at;
+	size_t size;
+} blocks[32];
+
+static void *guarded_alloc(void *ctx, size_t size)
+{
+	struct vfio_vmm_ref *ref = ctx;
+	uint8_t *block = calloc(1, size + BEHIND);
+	size_t i = 0;
+
+	assert_non_null(block);
+	memset(block + size, 0x77, BEHIND);
+	while (blocks[i].at)
+		i++;
+	blocks[i].at = block;
+	blocks[i].size = size;
+	ref->blocks++;
+	return block;
+}
+
+static void guarded_free(void *ctx, void *block)
+{
+	struct vfio_vmm_ref *ref = ctx;
+
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+		if (blocks[i].at != block)
+			continue;
+		for (size_t at = 0; at < BEHIND; at++)
+			assert_int_equal(blocks[i].at[blocks[i].size + at], 0x77);
+		blocks[i].at = NULL;
+	}
+	free(block);
+	ref->blocks--;
+}
+
+/* What is asked for a reset lies in the memory that was taken for it. */
+static void proofs_have_room(void **state)
+{
+	struct backend_rig *rig = *state;
+	struct vfio_device *device = start_bus(rig, 4);
+
+	bus.groups[1] = bus.groups[2];
+	rig->ref_vmm.alloc = guarded_alloc;
+	rig->ref_vmm.free = guarded_free;
+	for (bus.count = 0; bus.count <= 8; bus.count++) {
+		assert_int_equal(reset_code(rig, device), 0);
+		assert_int_equal(bus.proof_count, bus.count < 3	  ? bus.count
+						  : bus.count < 4 ? 2
+								  : 3);
+	}
 }
 
 static void strangers_are_named(void **state)
@@ -452,10 +531,16 @@ static void what_a_stream_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LEGACY_STORY(each_group_proves_once),  LEGACY_STORY(strangers_are_named),
-		LEGACY_STORY(counts_that_cannot_be),   LEGACY_STORY(a_reset_of_one_function),
-		LEGACY_STORY(each_ability_is_its_own), LEGACY_STORY(states_that_are_told),
-		LEGACY_STORY(a_state_that_is_refused), LEGACY_STORY(streams_come_and_go),
+		LEGACY_STORY(each_group_proves_once),
+		LEGACY_STORY(strangers_are_named),
+		LEGACY_STORY(an_empty_bus),
+		LEGACY_STORY(proofs_have_room),
+		LEGACY_STORY(counts_that_cannot_be),
+		LEGACY_STORY(a_reset_of_one_function),
+		LEGACY_STORY(each_ability_is_its_own),
+		LEGACY_STORY(states_that_are_told),
+		LEGACY_STORY(a_state_that_is_refused),
+		LEGACY_STORY(streams_come_and_go),
 		LEGACY_STORY(what_a_stream_says),
 	};
 

@@ -71,21 +71,6 @@ static void test_unchanged_is_silent(void **state)
 	expect(&desk->journal, "");
 }
 
-/* Deletes @old and adds @new in one transaction: true if it is another region then. */
-static bool is_new(struct desk *desk, const struct vfio_memory_region *old,
-		   const struct vfio_memory_region *new)
-{
-	uint32_t id, other;
-
-	assert_true(vfio_memory_add(desk->memory, old, &id, NULL));
-	vfio_memory_begin(desk->memory);
-	vfio_memory_del(desk->memory, id);
-	assert_true(vfio_memory_add(desk->memory, new, &other, NULL));
-	vfio_memory_commit(desk->memory);
-	vfio_memory_del(desk->memory, other);
-	return other != id;
-}
-
 /* Every field of its kind makes a region another one. */
 static void test_changed_is_new(void **state)
 {

@@ -237,6 +237,120 @@ static void there_are_no_io_descriptors(void **state)
 	talk_end(&talk);
 }
 
+/* Two doorbells, and a byte of the memory beside them. */
+static const struct vfake_peer_attr with_io = {
+	.io_count = 3,
+	.io = { { VFAKE_COPY_BAR_REGS, 4, VFAKE_COPY_DOORBELL, 1 },
+		{ VFAKE_COPY_BAR_MEMORY, 1, 9, 0x5a },
+		{ VFAKE_COPY_BAR_REGS, 4, VFAKE_COPY_DOORBELL, 3 } },
+};
+
+static uint32_t ask_io(struct talk *talk, uint32_t index, uint32_t room)
+{
+	struct vfio_user_region_io_fds arg = { .argsz = room, .index = index };
+
+	assert_int_equal(talk_call(talk, VFIO_USER_DEVICE_GET_REGION_IO_FDS, &arg, sizeof(arg)), 0);
+	memcpy(&arg, talk->payload, sizeof(arg));
+	assert_int_equal(arg.index, index);
+	assert_int_equal(arg.flags, 0);
+	assert_int_equal(arg.argsz, sizeof(arg) + arg.count * sizeof(struct vfio_user_io_fd));
+	return arg.count;
+}
+
+static void signal_io(struct talk *talk, uint32_t which)
+{
+	const uint64_t one = 1;
+
+	assert_int_equal(vfake_write(talk->task, talk->fds[which], (uint64_t)(uintptr_t)&one, 8),
+			 8);
+}
+
+static void writes_go_by_eventfds(void **state)
+{
+	const struct vfio_user_io_fd *entries;
+	struct talk talk;
+	uint8_t byte = 0;
+
+	(void)state;
+	talk_begin(&talk, "copy", &with_io);
+	talk_enable(&talk);
+	talk_write_reg(&talk, VFAKE_COPY_RING_SIZE, 8, 4);
+	/* no room: how many there are, and nothing else */
+	assert_int_equal(ask_io(&talk, VFAKE_COPY_BAR_REGS, 16 + 2 * sizeof(*entries) - 1), 2);
+	assert_int_equal(talk.len, 16);
+	assert_int_equal(talk.fd_count, 0);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(ask_io(&talk, VFAKE_COPY_BAR_REGS, 16 + 2 * sizeof(*entries)), 2);
+		assert_int_equal(talk.len, 16 + 2 * sizeof(*entries));
+		assert_int_equal(talk.fd_count, 2);
+		entries = (const struct vfio_user_io_fd *)(talk.payload + 2);
+		for (uint32_t i = 0; i < 2; i++) {
+			const struct vfio_user_io_fd want = {
+				.offset = VFAKE_COPY_DOORBELL,
+				.size = 4,
+				.fd_index = i,
+				.type = VFIO_USER_IO_FD_TYPE_IOEVENTFD,
+				.flags = VFIO_USER_IO_FD_DATAMATCH,
+				.datamatch = 1 + 2 * i,
+			};
+
+			assert_memory_equal(&entries[i], &want, sizeof(want));
+		}
+		signal_io(&talk, again ? 0 : 1);
+		assert_int_equal(talk_read_reg(&talk, VFAKE_COPY_PRODUCER, 4), again ? 1 : 3);
+	}
+	assert_int_equal(ask_io(&talk, VFAKE_COPY_BAR_MEMORY, 4096), 1);
+	signal_io(&talk, 0);
+	assert_int_equal(talk_region(&talk, false, VFAKE_COPY_BAR_MEMORY, 9, &byte, 1), 0);
+	assert_int_equal(byte, 0x5a);
+	assert_int_equal(ask_io(&talk, VFIO_PCI_CONFIG_REGION_INDEX, 4096), 0);
+	talk_end(&talk);
+}
+
+/* Who takes one descriptor in a message learns of one. */
+static void eventfds_fit_into_a_message(void **state)
+{
+	struct talk talk;
+
+	(void)state;
+	talk_boot(&talk, "copy", &with_io);
+	talk_connect(&talk);
+	assert_int_equal(talk_version(&talk, VFIO_USER_MAJOR, VFIO_USER_MINOR, NULL), 0);
+	assert_int_equal(ask_io(&talk, VFAKE_COPY_BAR_REGS, 4096), 1);
+	assert_int_equal(talk.fd_count, 1);
+	talk_end(&talk);
+}
+
+static void writes_that_cannot_go_by_eventfds(void **state)
+{
+	static const struct vfake_peer_io bad[] = {
+		{ VFAKE_COPY_BAR_REGS, 3, 0, 0 },
+		{ VFAKE_COPY_BAR_REGS, 8, 0, 0 },
+		{ VFAKE_COPY_BAR_REGS, 4, VFAKE_COPY_BAR_BYTES - 3, 0 },
+		{ VFAKE_COPY_BAR_REGS, 4, UINT64_MAX, 0 },
+		{ VFAKE_COPY_BAR_MSIX, 4, 0, 0 },
+		{ VFIO_PCI_CONFIG_REGION_INDEX, 2, 4, 6 },
+		{ 99, 4, 0, 0 },
+	};
+	struct talk talk;
+	const char *error;
+
+	(void)state;
+	talk_boot(&talk, "copy", NULL);
+	vfake_peer_free(talk.peer);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct vfake_peer_attr attr = { .device = "d0", .io_count = 1, .io = { bad[i] } };
+
+		assert_null(vfake_peer_new(talk.kernel, &attr, &error));
+		assert_string_equal(error,
+				    "an io event is for a write that the device cannot take so");
+	}
+	talk.peer =
+		vfake_peer_new(talk.kernel, &(struct vfake_peer_attr){ .device = "d0" }, &error);
+	assert_non_null(talk.peer);
+	talk_end(&talk);
+}
+
 /* ---- regions ---- */
 
 static void regions_are_read_and_written(void **state)
@@ -407,17 +521,70 @@ static void a_peer_needs_a_device_and_a_path(void **state)
 	talk_end(&talk);
 }
 
+/* ---- many messages at once ---- */
+
+/*
+ * What a client sends without waiting is answered in order, however it falls into the pieces that
+ * the peer reads: each message a few bytes longer than its struct, so that one that has a
+ * descriptor lies, for some @count, across the end of a piece.
+ */
+static void send_and_map(struct talk *talk, uint32_t count, uint64_t iova, int memory)
+{
+	struct {
+		struct vfio_device_info info;
+		uint32_t more;
+	} ask = { .info.argsz = sizeof(ask.info) };
+	struct vfio_user_dma_map map = {
+		.argsz = sizeof(map), .flags = TALK_RW, .addr = iova, .size = TALK_PAGE
+	};
+	uint16_t first = talk->id;
+
+	for (uint32_t i = 0; i < count; i++)
+		talk_send(talk, VFIO_USER_DEVICE_GET_INFO, 0, &ask, sizeof(ask), NULL, 0);
+	talk_send(talk, VFIO_USER_DMA_MAP, 0, &map, sizeof(map), &memory, 1);
+	talk_send(talk, VFIO_USER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	for (uint16_t i = 0; i < count; i++)
+		assert_int_equal(talk_reply(talk, (uint16_t)(first + i), VFIO_USER_DEVICE_GET_INFO),
+				 0);
+	assert_int_equal(talk_reply(talk, (uint16_t)(first + count), VFIO_USER_DMA_MAP), 0);
+	assert_int_equal(talk_reply(talk, (uint16_t)(first + count + 1), VFIO_USER_DEVICE_RESET),
+			 0);
+}
+
+static void messages_may_come_at_once(void **state)
+{
+	struct talk talk;
+	uint64_t iova = 0;
+	int memory;
+
+	(void)state;
+	talk_begin(&talk, "copy", NULL);
+	memory = vfake_memfd(talk.task, TALK_PAGE);
+	for (uint32_t count = 1; count < 800; count += count < 200 || count > 250 ? 50 : 1) {
+		send_and_map(&talk, count, iova, memory);
+		iova += TALK_PAGE;
+	}
+	assert_int_equal(vfake_peer_counts(talk.peer).maps, iova / TALK_PAGE);
+	assert_int_equal(vfake_peer_counts(talk.peer).errors, 0);
+	vfake_close(talk.task, memory);
+	talk_end(&talk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(version_answers_what_was_proposed),
 		cmocka_unit_test(version_needs_no_capabilities),
+		cmocka_unit_test(messages_may_come_at_once),
 		cmocka_unit_test(version_tells_the_peers_limits),
 		cmocka_unit_test(a_second_stream_is_for_the_peers_commands),
 		cmocka_unit_test(information_is_the_devices),
 		cmocka_unit_test(regions_are_the_devices),
 		cmocka_unit_test(plain_memory_can_be_mapped),
 		cmocka_unit_test(there_are_no_io_descriptors),
+		cmocka_unit_test(writes_go_by_eventfds),
+		cmocka_unit_test(eventfds_fit_into_a_message),
+		cmocka_unit_test(writes_that_cannot_go_by_eventfds),
 		cmocka_unit_test(regions_are_read_and_written),
 		cmocka_unit_test(many_writes_go_in_one_message),
 		cmocka_unit_test(a_command_without_reply_is_obeyed),

@@ -20,7 +20,7 @@ ERROR, REPLY = 32, 1
 PAGE = 4096
 RING, SOURCE, DEST = 0x10000, 0x20000, 0x30000
 # Registers of the copy engine (include/vfake/models.h).
-CONTROL, RING_BASE, RING_SIZE, DOORBELL, IRQ_MASK = 0x08, 0x10, 0x18, 0x24, 0x2c
+CONTROL, RING_BASE, RING_SIZE, PRODUCER, DOORBELL, IRQ_MASK = 0x08, 0x10, 0x18, 0x1c, 0x24, 0x2c
 CAPS = b'{"capabilities":{"max_msg_fds":8%s}}\0'
 
 
@@ -159,6 +159,10 @@ class Peer(unittest.TestCase):
                                 (["--listen", self.path, "--max-dma-maps", "-1"], "--max-dma-maps"),
                                 (["--listen", self.path, "--delay", "99999999999"], "--delay"),
                                 (["--listen", self.path, "--messages-below", "x"], "--messages-below"),
+                                (["--listen", self.path, "--io-event", "0:1:2"], "not `0:1:2'"),
+                                (["--listen", self.path, "--io-event", "0:1:2:-1"], "not `0:1:2:-1'"),
+                                (["--listen", self.path, "--io-event", "0:1:2:3x"], "not `0:1:2:3x'"),
+                                (["--listen", self.path] + ["--io-event", "0:0:4:1"] * 17, "16 writes"),
                                 (["--nonesuch"], "nonesuch")):
             done = run(*arguments)
             self.assertEqual(done.returncode, 2, arguments)
@@ -173,6 +177,7 @@ class Peer(unittest.TestCase):
             file.write("{")
         for arguments in (["--listen", missing], ["--listen", "x" * 200],
                           ["--listen", self.path, "--world", world],
+                          ["--listen", self.path, "--io-event", "0:0:3:1"],
                           ["--listen", self.path, "--world", world + "x"]):
             done = run(*arguments)
             self.assertEqual(done.returncode, 1, arguments)
@@ -327,6 +332,23 @@ class Peer(unittest.TestCase):
         client.close()
         self.stop()
 
+    def test_writes_by_event(self):
+        self.serve("--device", "copy", "--io-event", "0:0x24:4:1", "--io-event", "0:0x24:4:3")
+        for _ in range(2):
+            client = Client(self.path)
+            client.write_region(7, 4, b"\x06\x00")
+            client.write_region(0, RING_SIZE, struct.pack("<I", 8))
+            for which, value in ((1, 3), (0, 1), (3, 3)):  # asked again, it is the same event
+                answer = client.call(6, struct.pack("=IIII", 4096, 0, 0, 0))
+                self.assertEqual(struct.unpack_from("=QQIIIIQ", answer, 16 + 40 * (which % 2)),
+                                 (0x24, 4, which % 2, 0, 1, 0, value))
+                os.eventfd_write(client.fds[which], 1)
+                until = time.monotonic() + 60
+                while client.read_region(0, PRODUCER, 4) != struct.pack("<I", value):
+                    self.assertLess(time.monotonic(), until)
+            client.close()
+        self.stop()
+
     def test_unmask_by_event(self):
         self.serve("--device", "edu")
         client = Client(self.path)
@@ -345,6 +367,69 @@ class Peer(unittest.TestCase):
         os.close(trigger)
         os.close(unmask)
         self.stop()
+
+    def test_messages_run_into_each_other(self):
+        """Whole ones, parts, and one with a descriptor, to a server that waits and to one that does not."""
+        self.serve("--device", "copy")
+        client = Client(self.path)
+        memory = os.memfd_create("guest")
+        os.ftruncate(memory, 400 * PAGE)
+        info = struct.pack("=IIII", 16, 0, 0, 0)
+        for i in range(200):
+            first = client.id + 1
+            if i % 20 == 0:
+                time.sleep(0.02)
+            client.send(4, info)
+            client.send(4, info)
+            client.send(2, struct.pack("=IIQQQ", 32, 3, i * PAGE, i * PAGE, PAGE), [memory])
+            # longer than what is read at once, and refused because it is beyond the region
+            client.send(10, struct.pack("=QII", 1 << 20, 1, 20000) + bytes(20000))
+            got = [client.receive() for _ in range(4)]
+            self.assertEqual([answer[0] for answer in got], list(range(first, first + 4)))
+            self.assertEqual([answer[3] for answer in got], [0, 0, 0, 22])
+        # a message whose parts are far apart
+        message = struct.pack("=HHIII", 7, 10, 16 + 16 + 20000, 0, 0) + struct.pack("=QII", 1 << 20, 1, 20000) + \
+            bytes(20000)
+        for part in (message[:5], message[5:17], message[17:40], message[40:10000], message[10000:]):
+            client.sock.sendall(part)
+            time.sleep(0.02)
+        self.assertEqual(client.receive()[:4], (7, 10, REPLY | ERROR, 22))
+        client.close()
+        os.close(memory)
+        self.assertIn("     200 VFIO_USER_DMA_MAP", self.stop())
+
+    def test_descriptors_keep_their_order(self):
+        self.serve("--device", "copy")
+        client = Client(self.path)
+        events = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(4)]
+        for pause in (0, 0.02):
+            time.sleep(pause)
+            self.assertEqual(client.irqs(2, events), 0)
+            for i, event in enumerate(events):
+                client.call(8, struct.pack("=IIIII", 20, 1 | 32, 2, i, 1))
+                signalled = [other for other in events if wait_readable(other, 0)]
+                self.assertEqual(signalled, [event])
+                os.eventfd_read(event)
+        client.close()
+        for event in events:
+            os.close(event)
+        self.stop()
+
+    def test_a_client_that_stays_does_not_keep_the_server(self):
+        for talks in (False, True):
+            self.serve("--device", "plain")
+            client = Client(self.path)
+            client.read_region(7, 0, 4)
+            begin = time.monotonic()
+            self.server.send_signal(signal.SIGTERM)
+            try:
+                while talks:
+                    client.read_region(7, 0, 4)
+            except (EOFError, OSError):
+                pass
+            self.stop()
+            self.assertLess(time.monotonic() - begin, 10)
+            client.close()
 
     def test_hostile(self):
         self.serve("--hostile", "many-fds:4:1", "--max-data-xfer", "4096", "--max-msg-fds", "4",

@@ -150,6 +150,43 @@ static void test_v1_entries(void **state)
 	assert_int_equal(vfake_ledger(world->kernel).pinned_pages, 0);
 }
 
+/* Entries that begin within a system page, over others, over two pieces of memory. */
+static void test_v1_runs(void **state)
+{
+	struct world *world = *state;
+	struct vfake_task *task = world->task;
+	int container = new_container(world, task, VFIO_SPAPR_TCE_IOMMU, "d0");
+	vfake_addr memory[2] = { new_memory(task, 4 * PAGE), new_memory(task, 4 * PAGE) };
+	/* across the end of what the table takes memory for at a time */
+	const uint64_t iova = 512 * 4096 - 20 * 4096;
+	uint64_t base[2];
+
+	assert_int_equal(call_with(task, container, VFIO_IOMMU_ENABLE, 0), 0);
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(map(task, container, 3, memory[i], 0, 4096), 0);
+		base[i] = tce_at(task, container, 0) - 3;
+		assert_int_equal(map(task, container, 3, memory[i] + 4096, (8 + i) * MIB, 4096), 0);
+	}
+	assert_int_equal(map(task, container, 3, memory[0] + 3 * 4096, iova, 40 * 4096), 0);
+	assert_int_equal(
+		map(task, container, 3, memory[1] + 15 * 4096, iova + 10 * 4096, 20 * 4096), 0);
+	assert_int_equal(vfake_ledger(world->kernel).pinned_pages, 43);
+	for (uint64_t i = 0; i < 40; i++) {
+		bool second = i >= 10 && i < 30;
+		uint64_t page = second ? 15 + i - 10 : 3 + i;
+
+		assert_int_equal(tce_at(task, container, iova + i * 4096),
+				 base[second] + page * 4096 + 3);
+	}
+	assert_int_equal(unmap(task, container, iova + 5 * 4096, 30 * 4096), 0);
+	assert_int_equal(vfake_ledger(world->kernel).pinned_pages, 13);
+	assert_int_equal(tce_at(task, container, iova + 4 * 4096), base[0] + 7 * 4096 + 3);
+	assert_int_equal(tce_at(task, container, iova + 5 * 4096), 0);
+	assert_int_equal(tce_at(task, container, iova + 35 * 4096), base[0] + 38 * 4096 + 3);
+	assert_int_equal(unmap(task, container, 0, 2 * gib), 0);
+	assert_int_equal(vfake_ledger(world->kernel).pinned_pages, 0);
+}
+
 static void test_v1_refusals(void **state)
 {
 	struct world *world = *state;
@@ -172,6 +209,10 @@ static void test_v1_refusals(void **state)
 	assert_int_equal(vfake_ledger(world->kernel).pinned_pages, 0);
 	assert_int_equal(vfake_mmap(task, PAGE, VFAKE_PROT_READ, -1, 0, &fixed), 0);
 	assert_int_equal(map(task, container, 1, fixed, 0, 4096), -EFAULT);
+	assert_int_equal(map(task, container, 1, fixed, 0, 2 * PAGE), -EFAULT);
+	/* memory that ends with the address space */
+	assert_int_equal(map(task, container, 1, -(uint64_t)PAGE, 0, 2 * PAGE), -EFAULT);
+	assert_int_equal(vfake_ledger(world->kernel).pinned_pages, 0);
 	assert_int_equal(unmap(task, container, 2 * gib, 4096), -ENXIO);
 	assert_int_equal(unmap(task, container, 0, 1), -EINVAL);
 	assert_int_equal(unmap(task, container, 1, 4096), 1);
@@ -481,6 +522,7 @@ int main(void)
 		TEST(test_machine_without_windows),
 		TEST(test_enable_charges_window),
 		TEST(test_v1_entries),
+		TEST(test_v1_runs),
 		TEST(test_v1_refusals),
 		TEST(test_map_across_the_end),
 		TEST(test_registration),

@@ -360,24 +360,27 @@ const size_t story_count = sizeof(stories) / sizeof(stories[0]);
 
 /* ---- sweeping one ---- */
 
-static struct sweep_result sweep(const char *story, bool pairs, const char *only)
+static struct sweep_result sweep_with(const char *story, struct sweep_options options)
 {
-	struct sweep_options options = {
-		.run = { .filters = &story,
-			 .filter_count = 1,
-			 .shard = 1,
-			 .shard_count = 1,
-			 .jobs = 1,
-			 .limit_s = 60,
-			 .program = "vfake" },
-		.pairs = pairs,
-		.only = only,
-	};
 	struct sweep_result result;
 
+	options.run = (struct run_options){
+		.filters = &story,
+		.filter_count = 1,
+		.shard = 1,
+		.shard_count = 1,
+		.jobs = 1,
+		.limit_s = 60,
+		.program = "vfake",
+	};
 	*runs = 0;
 	assert_int_equal(sweep_run(&options, &result), 0);
 	return result;
+}
+
+static struct sweep_result sweep(const char *story, bool pairs, const char *only)
+{
+	return sweep_with(story, (struct sweep_options){ .pairs = pairs, .only = only });
 }
 
 /* The first cell that was chosen. */
@@ -487,7 +490,7 @@ static void test_pairs(void **state)
 	expect_seen("slips/type1v2", true, "+file/dup/entry#1:");
 }
 
-/* The command that repeats a violation finds it; one that is none is none. */
+/* The command that repeats a violation finds it; one that is none is none. It is the first one. */
 static void test_only(void **state)
 {
 	struct sweep_result result = sweep("leaks/type1v2", false, NULL);
@@ -508,6 +511,12 @@ static void test_only(void **state)
 	again = sweep("good/type1v2", false, "99:file/eventfd/entry#1:ENOMEM:once");
 	assert_int_equal(again.cells[chosen(&again)].result, RUN_FAILED);
 	assert_non_null(strstr(again.cells[chosen(&again)].text, "the story has "));
+	sweep_free(&again);
+	assert_true(result.tallies[chosen(&result)].violations > 1);
+	again = sweep_with("leaks/type1v2", (struct sweep_options){ .first_only = true });
+	assert_int_equal(again.cells[chosen(&again)].result, RUN_FAILED);
+	assert_int_equal(again.tallies[chosen(&again)].violations, 1);
+	assert_non_null(strstr(again.cells[chosen(&again)].text, only));
 	sweep_free(&again);
 	sweep_free(&result);
 	free(only);

@@ -66,8 +66,9 @@ static void answer_stream(struct rig *rig, const struct vfio_user_header *header
 	if (header->cmd == VFIO_USER_MIG_DATA_WRITE) {
 		memcpy(migration->loaded + migration->loaded_bytes, payload + sizeof(data),
 		       data.size);
+		/* Some servers say the head again. */
+		rig_reply(rig, header, payload, migration->loaded_bytes ? 0 : sizeof(data));
 		migration->loaded_bytes += data.size;
-		rig_reply(rig, header, NULL, 0);
 		return;
 	}
 	if (data.size > STREAM_BYTES - migration->at)

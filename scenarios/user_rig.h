@@ -32,6 +32,7 @@ enum {
 	RIG_REGIONS = 9,
 	RIG_REGION_BYTES = 4096,
 	RIG_MAPPED_REGION = 2,
+	RIG_ASK_ID = 77, /* of the server's requests */
 };
 
 struct rig;
@@ -45,6 +46,7 @@ struct rig {
 	struct vfio *vfio;
 	struct vfio_memory *memory;
 	struct vfio_device *device;
+	struct vfio_error error; /* of the last attach */
 	/* what came and is no message yet, and what goes */
 	uint8_t *in, *out;
 	size_t in_len, out_len, out_at;
@@ -56,6 +58,7 @@ struct rig {
 	bool open[RIG_FILES];
 	uint32_t open_count;
 	uint32_t files; /* that were ever made */
+	int socket;	/* RIG_SOCKET, unless a test wants another */
 	/* the server */
 	const char *caps; /* of its VERSION; NULL: usual ones */
 	uint8_t regions[RIG_REGIONS][RIG_REGION_BYTES];
@@ -63,6 +66,8 @@ struct rig {
 	uint32_t unanswered; /* commands that wanted no reply */
 	uint32_t maps;
 	uint32_t got_fds; /* descriptors that came with the last message */
+	uint32_t in_fds;  /* and with what is no message yet */
+	int last_fds[8];
 	uint16_t last_id;
 	struct vfio_user_write_one log[256]; /* region writes, in order */
 	uint32_t log_count;
@@ -72,6 +77,12 @@ struct rig {
 	uint32_t reply_sizes[4];
 	uint32_t reply_count;
 	uint8_t reply_bytes[64]; /* of the payload of the last one */
+	uint64_t asked[2];	 /* address and count of the last request of the server's own */
+	uint16_t asked_cmd;
+	/* how the client asks for it */
+	uint64_t waited; /* ticks that went by */
+	uint32_t polls, recvs;
+	bool readable; /* says the last poll */
 	/* what a test wants otherwise */
 	rig_hook *hook; /* true: it has answered */
 	void *hook_ctx;
@@ -81,7 +92,11 @@ struct rig {
 	uint32_t send_again; /* so many sendmsg() say EAGAIN */
 	uint32_t eintr;	     /* so many calls are interrupted */
 	int send_code, recv_code, poll_code, mmap_code;
-	bool still; /* nothing comes out until the next poll that finds it false */
+	bool still;   /* nothing comes out until the next poll that finds it false */
+	uint32_t nap; /* so many polls find nothing before each that does */
+	uint32_t napped;
+	bool send_nothing; /* sendmsg() takes no byte and says so */
+	bool deaf;	   /* nothing is taken while the client does not read */
 };
 
 /* ---- files ---- */
@@ -107,6 +122,7 @@ static inline int rig_close(void *ctx, int fd)
 	return 0;
 }
 
+#include "user_rig_law.h"
 #include "user_rig_server.h"
 
 /* ---- the seam ---- */
@@ -122,10 +138,10 @@ static inline int rig_connect(void *ctx, const char *path)
 
 	if (strcmp(path, "/run/device"))
 		return -ENOENT;
-	assert_false(rig->open[RIG_SOCKET]);
-	rig->open[RIG_SOCKET] = true;
+	assert_false(rig->open[rig->socket]);
+	rig->open[rig->socket] = true;
 	rig->open_count++;
-	return RIG_SOCKET;
+	return rig->socket;
 }
 
 static inline long rig_sendmsg(void *ctx, int fd, const void *bytes, uint64_t len, const int *fds,
@@ -133,7 +149,7 @@ static inline long rig_sendmsg(void *ctx, int fd, const void *bytes, uint64_t le
 {
 	struct rig *rig = ctx;
 
-	assert_int_equal(fd, RIG_SOCKET);
+	assert_int_equal(fd, rig->socket);
 	assert_true(rig->open[fd]);
 	if (rig_interrupted(rig))
 		return -EINTR;
@@ -141,13 +157,18 @@ static inline long rig_sendmsg(void *ctx, int fd, const void *bytes, uint64_t le
 		return -EAGAIN;
 	if (rig->send_code && !(rig->send_limit && rig->send_limit--))
 		return rig->send_code;
+	if (rig->send_nothing)
+		return 0;
+	if (rig->deaf && rig->out_at < rig->out_len)
+		return -EAGAIN;
 	if (rig->gone)
 		return -EPIPE;
 	if (rig->send_most && len > rig->send_most)
 		len = rig->send_most;
-	for (uint32_t i = 0; i < fd_count; i++)
-		assert_true(fds[i] >= 0);
-	rig->got_fds = fd_count;
+	for (uint32_t i = 0; i < fd_count; i++) {
+		assert_true(fds[i] >= 0 && rig->in_fds < 8);
+		rig->last_fds[rig->in_fds++] = fds[i];
+	}
 	memcpy(rig->in + rig->in_len, bytes, len);
 	rig->in_len += len;
 	while (rig->in_len >= sizeof(struct vfio_user_header)) {
@@ -156,6 +177,8 @@ static inline long rig_sendmsg(void *ctx, int fd, const void *bytes, uint64_t le
 		memcpy(&header, rig->in, sizeof(header));
 		if (rig->in_len < header.msg_size)
 			break;
+		rig->got_fds = rig->in_fds;
+		rig->in_fds = 0;
 		rig_hear(rig, &header, rig->in + sizeof(header),
 			 header.msg_size - (uint32_t)sizeof(header));
 		rig->in_len -= header.msg_size;
@@ -171,7 +194,9 @@ static inline long rig_recvmsg(void *ctx, int fd, void *bytes, uint64_t len, int
 	size_t left = rig->out_len - rig->out_at;
 	uint32_t room = *fd_count;
 
-	assert_int_equal(fd, RIG_SOCKET);
+	assert_int_equal(fd, rig->socket);
+	assert_true(rig->readable && len && len <= VFIO_USER_MAX_MSG_BYTES);
+	rig->recvs++;
 	*fd_count = 0;
 	if (rig_interrupted(rig))
 		return -EINTR;
@@ -212,13 +237,21 @@ static inline int rig_poll(void *ctx, int fd, uint64_t ticks)
 {
 	struct rig *rig = ctx;
 
-	(void)ticks;
-	assert_int_equal(fd, RIG_SOCKET);
+	assert_int_equal(fd, rig->socket);
+	rig->polls++;
+	rig->readable = false;
 	if (rig_interrupted(rig))
 		return -EINTR;
 	if (rig->poll_code)
 		return rig->poll_code;
-	return !rig->still && (rig->gone || rig->out_at < rig->out_len);
+	rig->readable = !rig->still && (rig->gone || rig->out_at < rig->out_len);
+	if (rig->readable && rig->napped++ < rig->nap)
+		rig->readable = false;
+	if (rig->readable)
+		rig->napped = 0;
+	else
+		rig->waited += ticks;
+	return rig->readable;
 }
 
 static inline int rig_eventfd(void *ctx)
@@ -259,6 +292,7 @@ static inline int rig_set_up(void **state)
 	struct rig *rig = calloc(1, sizeof(*rig));
 
 	assert_non_null(rig);
+	rig->socket = RIG_SOCKET;
 	rig->in = malloc(RIG_BYTES);
 	rig->out = malloc(RIG_BYTES);
 	assert_non_null(rig->in);
@@ -310,17 +344,18 @@ static inline int rig_attach(struct rig *rig)
 					       .backend = VFIO_BACKEND_USER,
 					       .socket = "/run/device",
 					       .timeout_ticks = 100 };
-	struct vfio_error error = { 0 };
+	struct vfio_error *error = &rig->error;
 
-	rig->device = vfio_device_attach(rig->vfio, rig->memory, &options, &error);
+	*error = (struct vfio_error){ 0 };
+	rig->device = vfio_device_attach(rig->vfio, rig->memory, &options, error);
 	if (rig->device)
 		return 0;
-	assert_true(error.code < 0 && error.message[0]);
+	assert_true(error->code < 0 && error->message[0]);
 	/* Nothing may be left of it. */
 	assert_int_equal(rig->ref.discard_forbidden, 0);
 	assert_int_equal(rig->ref.blocker_count, 0);
-	assert_false(rig->open[RIG_SOCKET]);
-	return error.code;
+	assert_false(rig->open[rig->socket]);
+	return error->code;
 }
 
 static inline uint32_t rig_ram(struct rig *rig, uint64_t gpa, void *host, uint64_t size, int fd)

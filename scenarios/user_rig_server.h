@@ -62,12 +62,15 @@ static inline void rig_ask_dma(struct rig *rig, uint16_t cmd, uint64_t addr, uin
 			       const void *data, uint32_t data_size, uint32_t flags)
 {
 	struct vfio_user_dma_access access = { .addr = addr, .count = count };
-	struct vfio_user_header header = { .msg_id = 77,
+	struct vfio_user_header header = { .msg_id = RIG_ASK_ID,
 					   .cmd = cmd,
 					   .msg_size = (uint32_t)(sizeof(header) + sizeof(access)) +
 						       data_size,
 					   .flags = flags };
 
+	rig->asked[0] = addr;
+	rig->asked[1] = count;
+	rig->asked_cmd = cmd;
 	rig_put(rig, &header, sizeof(header));
 	rig_put(rig, &access, sizeof(access));
 	rig_put(rig, data, data_size);
@@ -247,12 +250,14 @@ static inline void rig_hear(struct rig *rig, const struct vfio_user_header *head
 			    const uint8_t *payload, uint32_t size)
 {
 	if ((header->flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY) {
+		rig_law_reply(rig, header, payload, size);
 		assert_true(rig->reply_count < 4);
 		rig->reply_sizes[rig->reply_count] = size;
 		rig->replies[rig->reply_count++] = header->error_no;
 		memcpy(rig->reply_bytes, payload, size < 64 ? size : 64);
 		return;
 	}
+	rig_law(rig, header, payload, size);
 	rig->seen[header->cmd]++;
 	rig->last_id = header->msg_id;
 	rig->unanswered += (header->flags & VFIO_USER_F_NO_REPLY) != 0;
