@@ -25,7 +25,9 @@ def table_rows(vfake):
     rows = []
     for line in output(vfake, "list", "--faults").splitlines():
         words = line.split()
-        if words and words[0].count("/") == 2 and words[0].endswith("/entry") and not words[0].startswith("file/"):
+        # Calls without a row, and places where a process dies, are no rows of the table.
+        if words and words[0].count("/") == 2 and words[0].endswith("/entry") and \
+                not words[0].startswith(("file/", "call/")):
             rows += [(words[0][:-len("/entry")], code) for code in words[1:]]
     return rows
 
