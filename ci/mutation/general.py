@@ -13,12 +13,14 @@ import time
 import zlib
 
 import mutate
+import same
+import sweeps
 
 DEAR_S = 0.2  # a check that takes longer is spared where a cheaper backend of the same story comes by
 TOO_DEAR_S = 3.0  # and one that takes so long, where ENOUGH others do
 ENOUGH = 20
 SLOTS = 2000  # numbers per file, so that a change of one file does not renumber the others
-WORLD = ("include", "fakes", "harness", "scenarios", "CMakeLists.txt")
+WORLD = ("include", "fakes", "harness", "scenarios", "ci/mutation", "CMakeLists.txt")
 
 
 def digest(paths):
@@ -59,19 +61,18 @@ def generate(root, source, target):
     os.makedirs(target, exist_ok=True)
     options = ["-I" + source, "-I" + os.path.join(root, "include"), "-D_GNU_SOURCE", "-std=gnu11"]
     names = sorted(n for n in os.listdir(source) if n.endswith((".c", ".h")))
+    headers = [os.path.join(source, n) for n in names if n.endswith(".h")]
     for index, name in enumerate(n for n in names if n.endswith(".c")):
         path = os.path.join(source, name)
         found, text = mutate.mutants_of(path, "src/" + name, options)
         if len(found) >= SLOTS:
             sys.exit("ci/mutants: %s has %d mutants, more than there are numbers for" % (path, len(found)))
         write_changed(os.path.join(target, name), mutate.written(found, text, 1 + index * SLOTS))
-        digests["src/" + name] = digest([path])
+        digests["src/" + name] = digest([path, mutate.__file__] + headers)
         mutants += found
         wanted.add(name)
     here = os.path.dirname(os.path.abspath(__file__))
-    copies = [os.path.join(source, n) for n in names if n.endswith(".h")]
-    copies += [os.path.join(here, n) for n in ("mutant.c", "mutant.h")]
-    for path in copies:
+    for path in headers + [os.path.join(here, n) for n in ("mutant.c", "mutant.h")]:
         with open(path, encoding="utf-8") as file:
             write_changed(os.path.join(target, os.path.basename(path)), file.read())
         wanted.add(os.path.basename(path))
@@ -117,13 +118,14 @@ def survey(lab, jobs, total):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for _ in pool.map(lambda check: lab.survey(check, total), checks):
             progress.step()
-    # The fewer it comes by, the quicker it is and the more it means.
-    return sorted((c for c in checks if c.reached), key=lambda c: (len(c.reached), c.name))
+    # The fewer it comes by, the quicker it is and the more it means; what is dear has the last word.
+    return sorted((c for c in checks if c.reached),
+                  key=lambda c: (c.seconds if c.seconds > DEAR_S else 0, len(c.reached), c.name))
 
 
 class Memory:
     """Results of the last run. A killed mutant has its killer tried first; one that survived is trusted
-    while its file and all tests are what they were."""
+    while its file and all tests are what they were, and one that is the same code while its file is."""
 
     def __init__(self, path, world, digests, fresh):
         self.path, self.world, self.digests = path, world, digests
@@ -133,16 +135,19 @@ class Memory:
                 self.old = json.load(file)
         self.new = {}
 
-    def same(self, mutant):
+    def known(self, mutant):
         known = self.old.get(mutant.key())
-        return known if known and known["world"] == self.world and \
-            known["file"] == self.digests[mutant.file] else None
+        if not known or known["file"] != self.digests[mutant.file]:
+            return None
+        tried = known["by"] or known.get("swept")
+        return known if known.get("same") or tried and known["world"] == self.world else None
 
     def killer(self, mutant):
         return self.old.get(mutant.key(), {}).get("by")
 
     def put(self, mutant, result):
         self.new[mutant.key()] = dict(result, world=self.world, file=self.digests[mutant.file])
+        return result
 
     def save(self):
         text = json.dumps({**self.old, **dict(self.new)}, indent=0, sort_keys=True)
@@ -166,10 +171,10 @@ def chosen(mutant, reaching):
 
 
 class Hunter:
-    """Tries a part of the mutants: each check on all that are still alive and come by it."""
+    """Tries a part of the mutants: each check on all that are still alive and come by it; then the sweeps."""
 
-    def __init__(self, lab, memory, thorough):
-        self.lab, self.memory, self.thorough = lab, memory, thorough
+    def __init__(self, lab, memory, sweeping, thorough, spared):
+        self.lab, self.memory, self.sweeping, self.thorough, self.spared = lab, memory, sweeping, thorough, spared
         self.alive, self.wanted, self.tried, self.results = {}, {}, collections.Counter(), {}
 
     def attempt(self, check, mutants):
@@ -181,8 +186,8 @@ class Hunter:
             self.finish(mutant, check.name, oracle)
 
     def finish(self, mutant, by, oracle):
-        self.results[mutant] = {"by": by, "oracle": oracle, "tried": self.tried[mutant.number]}
-        self.memory.put(mutant, self.results[mutant])
+        self.results[mutant] = self.memory.put(mutant, {
+            "by": by, "oracle": oracle, "tried": self.tried[mutant.number], "swept": mutant.key() not in self.spared})
 
     def hunt(self, mutants, checks, step):
         """What killed a mutant the last time comes first."""
@@ -195,20 +200,28 @@ class Hunter:
         for check in checks:
             self.attempt(check, [m for m in killers[check.name] if m.number in check.reached])
             step()
+        for check in self.sweeping.cells:
+            self.attempt(check, killers[check.name])
+            step()
         for check in checks:
             self.attempt(check, [m for m in self.alive.values() if m.number in check.reached and
                                  check.name in self.wanted[m.number]])
+            step()
+        turn = sweeps.Turn(self.sweeping)
+        for check in self.sweeping.cells:
+            self.attempt(check, turn.wanted(check, [m for m in self.alive.values() if m.key() not in self.spared]))
             step()
         for mutant in self.alive.values():
             self.finish(mutant, None, None)
         return self.results
 
 
-def hunt(lab, mutants, checks, memory, jobs, thorough=False):
-    """Tries them all; {mutant: result}. Each job has its own part of them, so that the order is the same each time."""
-    results = {mutant: memory.same(mutant) for mutant in mutants}
+def hunt(lab, mutants, checks, memory, jobs, sweeping, thorough=False, spared=()):
+    """Tries them all, but those that are spared not on sweeps; {mutant: result}. Each job has its own part of them, so
+    that the order is the same each time."""
+    results = {mutant: memory.known(mutant) for mutant in mutants}
     todo = [mutant for mutant in mutants if not results[mutant]]
-    progress = Progress("%d mutants, checks" % len(todo), 2 * jobs * len(checks))
+    progress = Progress("%d mutants, checks" % len(todo), 2 * jobs * (len(checks) + len(sweeping.cells)))
     lock = threading.Lock()
 
     def step():
@@ -218,7 +231,8 @@ def hunt(lab, mutants, checks, memory, jobs, thorough=False):
                 memory.save()
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        parts = [pool.submit(Hunter(lab, memory, thorough).hunt, todo[i::jobs], checks, step) for i in range(jobs)]
+        parts = [pool.submit(Hunter(lab, memory, sweeping, thorough, spared).hunt, todo[i::jobs], checks, step)
+                 for i in range(jobs)]
         try:
             for part in parts:
                 results.update(part.result())
@@ -227,7 +241,19 @@ def hunt(lab, mutants, checks, memory, jobs, thorough=False):
     return results
 
 
-def sample(mutants, count):
-    """A part of them, the same each time, spread over all files."""
-    order = sorted(mutants, key=lambda m: hashlib.sha256(m.key().encode()).hexdigest())
+def compare(lab, results, memory, jobs):
+    """Notes of each mutant that survived whether it is the same code as none, and so no mutant."""
+    todo = [mutant for mutant, result in results.items() if result["by"] is None and "same" not in result]
+    if not todo:
+        return
+    progress = Progress("%d survivors, compiled" % len(todo), len(todo))
+    for mutant, is_same in same.Compiler(lab).judge(todo, jobs, progress.step).items():
+        results[mutant] = memory.put(mutant, dict(results[mutant], same=is_same))
+    memory.save()
+
+
+def sample(mutants, digests, count):
+    """A part of them, spread over all files; others when one of these changes."""
+    lot = "".join(digests[file] for file in sorted(digests))
+    order = sorted(mutants, key=lambda m: hashlib.sha256((lot + m.key()).encode()).hexdigest())
     return sorted(order[:count], key=lambda m: m.number)

@@ -11,8 +11,16 @@ import subprocess
 import threading
 import time
 
-# What a cell or a test may use, besides a multiple of what it uses without a mutant.
-CPU_S, CPU_TIMES, WALL_S = 2, 10, 60
+# What a check may use of the processor and of the clock, besides a multiple of what it uses without a mutant; and how
+# long it may take before that is known.
+CPU_S, CPU_TIMES = 1, 10
+CLOCK_S, CLOCK_TIMES, WALL_S = 10, 20, 60
+# For how long it may sleep at a stretch, with all of its processes, and what these may use of the processor together.
+IDLE_S, IDLE_TIMES = 1, 3
+BUSY_S = 0.3
+# The cell of a sweep is played by many processes, each of which does a part of it.
+SWEEP_TIMES = 2
+DEATH = 10  # faults that can be tried in the time in which a process of a story is killed once
 BATCH = 256  # mutants that one process forks for
 
 # What is printed -> who noticed. The first that fits; the oracles of every story are in scenarios/bugs/README.md.
@@ -34,20 +42,26 @@ ORACLES = [
     ("assertion", r"\.c:\d+: error: Failure|\[  FAILED  \]|FAILED"),
 ]
 
-# seconds: of the clock when it failed, of the processor when it passed
-Outcome = collections.namedtuple("Outcome", "failed oracle seconds text")
+# seconds: of the processor; clock: as well
+Outcome = collections.namedtuple("Outcome", "failed oracle seconds clock text")
 
 
 class Check:
-    """One thing that can fail: a story on a backend, or a test program."""
+    """One thing that can fail: a story on a backend, its sweep, or a test program."""
 
-    def __init__(self, name, words):
-        self.name, self.words = name, words
-        self.kind = name.split("/")[0]
-        self.seconds, self.reached = 0.0, frozenset()
+    def __init__(self, name, words, times=CPU_TIMES):
+        self.name, self.words, self.times = name, words, times
+        self.kind, self.cell = name.split("/")[0], name.split(" ", 1)[1]
+        self.seconds, self.clock, self.reached = 0.0, 0.0, frozenset()
+        self.lock, self.surveyed = threading.Lock(), False
 
-    def limit(self):
-        return int(CPU_S + CPU_TIMES * self.seconds)
+    def limits(self):
+        """What mutant.c is told."""
+        clock = CLOCK_S + CLOCK_TIMES * self.clock if self.surveyed else WALL_S + 5
+        return {"VFAKE_MUTANT_CPU": str(int(CPU_S + self.times * self.seconds)),
+                "VFAKE_MUTANT_WALL": str(int(min(clock, WALL_S + 5))),
+                "VFAKE_MUTANT_BUSY": str(int(1000 * (BUSY_S + self.times * self.seconds))),
+                "VFAKE_MUTANT_IDLE": str(int(IDLE_S + IDLE_TIMES * self.clock))}
 
 
 def oracle_of(text, status):
@@ -79,6 +93,11 @@ class Lab:
         return Check("story " + cell, [program or self.program("vfake"), "run", "--jobs", "1", "--timeout",
                                        str(WALL_S), "--filter", cell])
 
+    def sweep(self, cell, program=None):
+        """The faults of a story on a backend, up to the first violation."""
+        return Check("sweep " + cell, [program or self.program("vfake"), "sweep", "--first", "--jobs", "1", "--timeout",
+                                       str(WALL_S), cell], SWEEP_TIMES)
+
     def test(self, name, program=None):
         """A test program. It is started in the build directory, as ctest does."""
         return Check("test " + name, [program or self.program(name)])
@@ -96,6 +115,16 @@ class Lab:
                 found.append(self.test(stem))
         return found
 
+    def sweeps(self):
+        """Every cell of `vfake sweep`, those with the least to do first: (faults, check)."""
+        done = subprocess.run([self.program("vfake"), "sweep", "--count", "--verbose"], text=True, check=False,
+                              env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        cells = re.findall(r"^pass (\S+): .* (\d+) faults(?:, (\d+) deaths)?", done.stdout, re.M)
+        if not cells:
+            raise RuntimeError("`vfake sweep --count --verbose` names no cell")
+        return sorted(((int(faults) + DEATH * int(deaths or 0), self.sweep(cell)) for cell, faults, deaths in cells),
+                      key=lambda found: (found[0], found[1].name))
+
     def has_stack(self, program):
         """Whether a program is there, and has any of the stack in it."""
         if not os.path.exists(self.program(program)):
@@ -107,8 +136,7 @@ class Lab:
         """Runs a check. A time that is much longer than it was without a mutant is a failure, too: mutant.c sets
         the limits, so that no shell is needed; most checks take a few milliseconds."""
         path = os.path.join(self.scratch, "output.%d" % threading.get_ident())
-        environment = dict(self.environment, VFAKE_MUTANT_CPU=str(check.limit()), VFAKE_MUTANT_WALL=str(WALL_S + 5),
-                           **extra)
+        environment = dict(self.environment, **check.limits(), **extra)
         began = time.monotonic()
         child = os.posix_spawn(check.words[0], check.words, environment, setpgroup=0, file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -116,16 +144,16 @@ class Lab:
             (os.POSIX_SPAWN_DUP2, 1, 2)])
         _, status, used = os.wait4(child, 0)
         status = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - began
+        clock, seconds = time.monotonic() - began, used.ru_utime + used.ru_stime
         if status == 0:
-            return Outcome(False, None, used.ru_utime + used.ru_stime, "")
+            return Outcome(False, None, seconds, clock, "")
         try:
             os.killpg(child, signal.SIGKILL)  # what it may have left behind
         except ProcessLookupError:
             pass
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(1 << 20)
-        return Outcome(True, oracle_of(text, status), seconds, text)
+        return Outcome(True, oracle_of(text, status), seconds, clock, text)
 
     def run_many(self, check, numbers):
         """Runs a check once with each mutant; {number: oracle} of those that failed. mutant.c forks for each."""
@@ -137,7 +165,7 @@ class Lab:
             with open(place, "w", encoding="ascii") as file:
                 file.write("\n".join(str(number) for number in batch) + "\n")
             environment = dict(self.environment, VFAKE_MUTANT_LIST=place, VFAKE_MUTANT_OUTPUT=prefix,
-                               VFAKE_MUTANT_CPU=str(check.limit()), VFAKE_MUTANT_WALL=str(WALL_S + 5))
+                               **check.limits())
             done = subprocess.run(check.words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   check=False, text=True)
             ended = dict(line.split() for line in done.stdout.splitlines())
@@ -164,11 +192,18 @@ class Lab:
             self.broken.append(check.name)
             os.unlink(path)
             return
-        check.seconds = outcome.seconds
+        check.seconds, check.clock, check.surveyed = outcome.seconds, outcome.clock, True
         with open(path, "rb") as file:
             marks = file.read()
         os.unlink(path)
         check.reached = frozenset(number for number, mark in enumerate(marks) if mark)
+
+    def survey_once(self, check, count):
+        """For checks that are surveyed when the first one wants them."""
+        with check.lock:
+            if not check.surveyed:
+                self.survey(check, count)
+                check.surveyed = True
 
 
 class Patched:

@@ -12,14 +12,18 @@ import bugs
 import general
 import lab as laboratory
 import survivors
+import sweeps
 
 STACK = """\
 int limit(int value);
 int idle(int value);
+int undo(int value);
+
+int seen;
 
 int limit(int value)
 {
-	int harmless = 0;
+	seen = value;
 
 	if (value < 10)
 		return value;
@@ -30,13 +34,24 @@ int idle(int value)
 {
 	return value + 1;
 }
+
+int undo(int value)
+{
+	int unused;
+
+	unused = value;
+	return -value;
+}
 """
 
 TEST = """\
 int limit(int value);
+int undo(int value);
 
-int main(void)
+int main(int count, char **words)
 {
+	if (count > 1)
+		return undo(4) == -4 ? 0 : 1;
 	return limit(3) == 3 && limit(9) == 9 && limit(11) == 10 ? 0 : 1;
 }
 """
@@ -55,7 +70,9 @@ BUG = """\
 """
 
 UNREACHED = "src/tiny.c | idle | `value + 1` -> `-`"
-HARMLESS = "src/tiny.c | limit | `value < 10` -> `value <= 10`"
+HARMLESS = "src/tiny.c | limit | drop `seen = value`"
+SAME = {"src/tiny.c | limit | `value < 10` -> `value <= 10`", "src/tiny.c | undo | drop `unused = value`"}
+SWEPT = "src/tiny.c | undo | `-value` -> `(value)`"
 
 
 class Tiny(laboratory.Lab):
@@ -90,7 +107,11 @@ class Tiny(laboratory.Lab):
         return mutants, digests
 
     def checks(self):
-        return [self.test("test_tiny")]
+        return [self.test("test_tiny"), laboratory.Check("story tiny/one", [self.program("test_tiny")])]
+
+    def sweeps(self):
+        return [(sweeps.FEW, laboratory.Check("sweep tiny/one", [self.program("test_tiny"), "faults"])),
+                (sweeps.DEAR + 1, laboratory.Check("sweep tiny/dear", [self.program("nothing")]))]
 
 
 def quietly(function, *words):
@@ -117,23 +138,37 @@ class Judge:
 def judge_mutants(judge, lab):
     mutants, digests = lab.make()
     keys = [m.key() for m in mutants]
-    for key in (UNREACHED, HARMLESS, "src/tiny.c | limit | if `value < 10` -> `0`",
+    for key in (UNREACHED, HARMLESS, *SAME, "src/tiny.c | limit | if `value < 10` -> `0`",
                 "src/tiny.c | limit | return `10` -> `0`", "src/tiny.c | idle | `1` -> `2`"):
         judge.check("there is a mutant: " + key, key in keys)
     judge.check("each has a name of its own", len(set(keys)) == len(keys))
     checks, _ = quietly(general.survey, lab, 1, max(m.number for m in mutants))
     memory = general.Memory(os.path.join(lab.build, "results.json"), "world", digests, True)
-    results, _ = quietly(general.hunt, lab, mutants, checks, memory, 1)
-    alive = [m.key() for m in mutants if not results[m]["by"]]
+    sweeping = sweeps.Sweeps(lab, max(m.number for m in mutants), mutants, checks)
+    results, _ = quietly(general.hunt, lab, mutants, checks, memory, 1, sweeping)
+    quietly(general.compare, lab, results, memory, 1)
+    alive = [m.key() for m in mutants if survivors.survives(results[m])]
     judge.check("what nothing comes by survives", UNREACHED in alive)
     judge.check("what changes nothing survives", HARMLESS in alive)
     judge.check("the rest of what is reached is killed",
                 {key for key in alive if "| idle |" not in key} == {HARMLESS})
+    judge.check("the sweep kills what only it comes by",
+                [results[m]["by"] for m in mutants if m.key() == SWEPT] == ["sweep tiny/one"])
+    judge.check("what is the same code is no mutant", {m.key() for m in mutants if results[m].get("same")} == SAME)
     again = general.Memory(os.path.join(lab.build, "results.json"), "world", digests, False)
-    judge.check("nothing is tried twice", all(again.same(m) for m in mutants))
-    judge.check("another world is tried again", not any(
-        general.Memory(again.path, "other", digests, False).same(m) for m in mutants))
+    judge.check("nothing is tried twice", all(again.known(m) for m in mutants))
+    judge.check("another world is tried again, but what is the same code stays so", SAME == {
+        m.key() for m in mutants if general.Memory(again.path, "other", digests, False).known(m)})
+    judge.check("another file is tried again", not any(
+        general.Memory(again.path, "world", {"src/tiny.c": "other"}, False).known(m) for m in mutants))
+    judge_sample(judge, mutants, digests)
     judge_list(judge, lab.root, results, alive)
+
+
+def judge_sample(judge, mutants, digests):
+    some, again = (general.sample(mutants, digests, 5) for _ in range(2))
+    judge.check("a sample is the same each time", len(some) == 5 and some == again)
+    judge.check("another stack has another sample", some != general.sample(mutants, {"src/tiny.c": "other"}, 5))
 
 
 def judge_list(judge, root, results, alive):
@@ -144,13 +179,16 @@ def judge_list(judge, root, results, alive):
 
     judge.check("survivors that are listed are good", verdict(listed)[0] == 0)
     status, text = verdict({key: listed[key] for key in alive if key != UNREACHED})
-    judge.check("one that is not listed is named", status == 1 and "src/tiny.c:15: survives (nothing comes by)" in text)
+    judge.check("one that is not listed is named", status == 1 and "src/tiny.c:18: survives (nothing comes by)" in text)
     killed = next(m.key() for m in results if results[m]["by"])
     status, text = verdict(dict(listed, **{killed: survivors.Listed(7, "x")}))
     judge.check("one that is killed must leave the list", status == 1 and "survivors:7: is killed now" in text)
     status, text = verdict(dict(listed, **{"src/tiny.c | gone | x": survivors.Listed(8, "x")}))
     judge.check("one that has gone must, too", status == 1 and "survivors:8: there is no such mutant" in text)
     judge.check("a low score is a failure", verdict(listed, 99.0)[0] == 1)
+    share = 100 * sum(result["by"] is not None for result in results.values()) / (len(results) - len(SAME))
+    status, text = verdict(dict(listed, **{key: survivors.Listed(9, "x") for key in SAME}), share)
+    judge.check("the same code does not count, and may be listed", status == 0 and ", 2 the same code, " in text)
     path = os.path.join(root, "survivors")
     survivors.note(results, {UNREACHED: survivors.Listed(1, "is not called"), killed: survivors.Listed(2, "x")}, path)
     noted = survivors.read(path)
@@ -160,6 +198,8 @@ def judge_list(judge, root, results, alive):
 
 
 def judge_bugs(judge, lab):
+    lab.checks = lambda: [lab.test("test_tiny")]
+
     def attempt(text, test=TEST):
         lab.write("test_tiny.c", test)
         lab.make()
