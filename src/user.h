@@ -158,7 +158,7 @@ int user_begin_async(struct vfio_user *user, const struct user_call *call,
 /* Waits for all of them. What is left in the slots has failed, until user_forget_async(). */
 void user_wait_async(struct vfio_user *user);
 void user_forget_async(struct vfio_user *user);
-/* Serves what the server asks for now, without waiting. */
+/* Serves the requests of the server that have come, without waiting for more. */
 void user_poll(struct vfio_user *user);
 
 /* ---- user_version.c, user_json.c ---- */
