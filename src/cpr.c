@@ -30,6 +30,7 @@ void vfio_cpr_init(struct vfio *vfio)
 void vfio_cpr_let_go(struct vfio *vfio, bool begin)
 {
 	vfio->cpr.letting_go = begin && vfio->cpr.shares;
+	vfio->cpr.let_go |= vfio->cpr.letting_go;
 }
 
 void vfio_cpr_fini(struct vfio *vfio)

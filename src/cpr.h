@@ -184,9 +184,11 @@ struct vfio_cpr {
 	enum vfio_cpr_phase phase;
 	bool shares;	 /* SAVED: not for cpr-reboot */
 	bool letting_go; /* what is shared, and the stack's objects go */
+	bool let_go;	 /* some have gone so since it was saved */
 	TAILQ_HEAD(, vfio_cpr_section) sections;
 	TAILQ_HEAD(, vfio_cpr_shared) shared;
 	uint8_t *saved;
+	size_t saved_size;
 	struct vfio_cpr_state *state;
 	struct vfio_cpr_fds fds;
 	struct vfio_cpr_orphan *orphans;
@@ -233,7 +235,7 @@ const struct vfio_cpr_iommufd_record *vfio_cpr_iommufd_of(const struct vfio_devi
 /* A descriptor that was kept: -errno with the error. */
 int vfio_cpr_take(struct vfio *vfio, const char *what, const char *name, uint32_t id,
 		  struct vfio_error *error);
-/* Notes what vfio_cpr_settle() is to destroy. */
+/* Notes what vfio_cpr_settle() is to destroy: what the state has and this process has not. */
 bool vfio_cpr_note_orphans(struct vfio *vfio, struct vfio_error *error);
 /* An iommufd goes, and all that it had; another one may get its number. */
 void vfio_cpr_forget_iommufd(struct vfio *vfio, uint32_t iommufd);

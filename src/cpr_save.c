@@ -7,7 +7,8 @@
  * process's addresses, one after the other; when one cannot, those before it get theirs again.
  *
  * Taking back does not ask how far the new process came: an address that it has set is replaced, a
- * charge that it took over is taken over again.
+ * charge that it took over is taken over again. What the new process alone could have had by then
+ * is remembered for cpr_settle.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -156,6 +157,7 @@ static bool write_state(struct vfio *vfio, uint32_t mode, size_t *size, struct v
 	out = (struct vfio_cpr_out){ .to = vfio->cpr.saved, .room = *size };
 	write_all(vfio, mode, &out);
 	vfio_cpr_write_header(vfio->cpr.saved, *size, mode, out.records);
+	vfio->cpr.saved_size = *size;
 	return true;
 }
 
@@ -376,6 +378,24 @@ bool vfio_cpr_save(struct vfio *vfio, enum vfio_migration_mode mode, bool suspen
 	return true;
 }
 
+/*
+ * A device that was detached since the save took nothing down, because the new process could have
+ * it. What is left of it in an iommufd is nobody's now.
+ */
+static bool note_let_go(struct vfio *vfio, struct vfio_error *error)
+{
+	struct vfio_cpr *cpr = &vfio->cpr;
+	bool good;
+
+	if (!cpr->let_go)
+		return true;
+	cpr->state = vfio_cpr_read(vfio, cpr->saved, cpr->saved_size, error);
+	good = cpr->state && vfio_cpr_note_orphans(vfio, error);
+	vfio_cpr_state_free(vfio, cpr->state);
+	cpr->state = NULL;
+	return good;
+}
+
 bool vfio_cpr_abort(struct vfio *vfio, struct vfio_error *error)
 {
 	bool good;
@@ -385,11 +405,12 @@ bool vfio_cpr_abort(struct vfio *vfio, struct vfio_error *error)
 	good = resume_all(vfio, error);
 	if (vfio->cpr.shares)
 		good = vfio_cpr_own_shared(vfio, good ? error : NULL) && good;
-	if (!good)
+	if (!good || !note_let_go(vfio, error))
 		return false;
 	vfio_release(vfio, vfio->cpr.saved);
 	vfio->cpr.saved = NULL;
 	vfio->cpr.shares = false;
+	vfio->cpr.let_go = false;
 	vfio->cpr.phase = VFIO_CPR_IDLE;
 	return true;
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Live update, after it: what the new process got along with an iommufd, but has no device for.
+ * Live update, after it: what a process has along with an iommufd, but no device for.
  *
  * Groups, containers and devices go when nobody has their descriptors. An iommufd goes on, and with
  * it the IOASes and page tables of devices that the new process did not attach: mapped, pinned and
  * charged for nobody. They cannot be destroyed while the old process has those devices, which is
- * also why it can take them back until then. So they are remembered, and destroyed later.
+ * also why it can take them back until then. So they are remembered, and destroyed later. The old
+ * process has the like when it detached devices before it took the rest back.
+ *
+ * An object that was destroyed is forgotten at once: the next one that is made may get its number.
+ * One that is not there is asked for again while others cannot go: a kernel that is wrong about it
+ * would else keep it, and what it is on, for good.
  */
 #include <uapi/iommufd.h>
 
@@ -119,22 +124,34 @@ void vfio_cpr_forget_iommufd(struct vfio *vfio, uint32_t iommufd)
 	cpr->orphan_count = kept;
 }
 
+static long destroy(struct vfio *vfio, const struct vfio_cpr_orphan *orphan)
+{
+	struct iommu_destroy arg = { .size = sizeof(arg), .id = orphan->object };
+
+	return vfio_ioctl(vfio, find_shared(vfio, orphan->iommufd)->fd, IOMMU_DESTROY, &arg);
+}
+
 bool vfio_cpr_settle(struct vfio *vfio, struct vfio_error *error)
 {
 	struct vfio_cpr *cpr = &vfio->cpr;
+	uint32_t at = 0, kept = 0;
+	long ret = 0;
 
 	if (cpr->phase != VFIO_CPR_IDLE)
 		return vfio_fail(error, -EBUSY, "the live update is not finished");
-	for (uint32_t i = 0; i < cpr->orphan_count; i++) {
-		const struct vfio_cpr_shared *shared = find_shared(vfio, cpr->orphans[i].iommufd);
-		struct iommu_destroy arg = { .size = sizeof(arg), .id = cpr->orphans[i].object };
-		long ret = vfio_ioctl(vfio, shared->fd, IOMMU_DESTROY, &arg);
-
-		if (ret && ret != -ENOENT)
-			return vfio_fail(error, (int)ret,
-					 "iommufd %u: what devices had that were not attached",
-					 shared->id);
+	while (at < cpr->orphan_count && (!ret || ret == -ENOENT)) {
+		cpr->orphans[kept] = cpr->orphans[at++];
+		ret = destroy(vfio, &cpr->orphans[kept]);
+		kept += ret != 0;
 	}
-	forget_orphans(vfio);
-	return true;
+	if (!ret || ret == -ENOENT) {
+		forget_orphans(vfio);
+		return true;
+	}
+	vfio_fail(error, (int)ret, "iommufd %u: what devices had that were not attached",
+		  cpr->orphans[kept - 1].iommufd);
+	while (at < cpr->orphan_count)
+		cpr->orphans[kept++] = cpr->orphans[at++];
+	cpr->orphan_count = kept;
+	return false;
 }

@@ -412,6 +412,18 @@ static void iommufd_close(struct vfio_container *container)
 	vfio_release(container->vfio, state);
 }
 
+/* What can be mapped is what all devices have in common. */
+static bool ask_again(struct vfio_container *container, struct vfio_device *device,
+		      struct vfio_error *error)
+{
+	int ret = read_ranges(container);
+
+	if (!ret)
+		return true;
+	detach_device(container, device);
+	return vfio_fail(error, ret, "IOMMU_IOAS_IOVA_RANGES");
+}
+
 static bool iommufd_join(struct vfio_container *container, struct vfio_device *device, bool *fits,
 			 struct vfio_error *error)
 {
@@ -430,11 +442,18 @@ static bool iommufd_join(struct vfio_container *container, struct vfio_device *d
 	 * IOAS.
 	 */
 	if (!ret)
-		return true;
+		return ask_again(container, device, error);
 	if (ret != -EINVAL && ret != -EADDRINUSE)
 		return vfio_fail(error, ret, "cannot attach it to an IOAS");
 	vfio_warn(device->vfio, ret, "device %s cannot share an IOAS", device->options.name);
 	return true;
+}
+
+static void iommufd_leave(struct vfio_container *container, struct vfio_device *device)
+{
+	detach_device(container, device);
+	/* When it cannot be asked, what is known of before is stricter, and so still right. */
+	read_ranges(container);
 }
 
 /* ---- maps ---- */
@@ -533,7 +552,7 @@ const struct vfio_backend_ops vfio_iommufd_ops = {
 	.open = iommufd_open,
 	.close = iommufd_close,
 	.join = iommufd_join,
-	.leave = detach_device,
+	.leave = iommufd_leave,
 	.map = iommufd_map,
 	.unmap = iommufd_unmap,
 	.unmap_rest = iommufd_unmap_rest,

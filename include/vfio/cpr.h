@@ -152,8 +152,11 @@ bool vfio_cpr_save(struct vfio *vfio, enum vfio_migration_mode mode, bool suspen
  * Old process: the update does not take place. Takes addresses and accounting back, also from a new
  * process that had some of it. The new process must not use the stack any more.
  *
+ * Devices that were detached since the save do not come back; what they had in an iommufd goes with
+ * vfio_cpr_settle().
+ *
  * Returns false with the first error when something could not be taken back; calling it again tries
- * what is left. -EINVAL when nothing is saved.
+ * what is left. -EINVAL when nothing is saved, -ENOMEM.
  */
 bool vfio_cpr_abort(struct vfio *vfio, struct vfio_error *error);
 
@@ -193,6 +196,9 @@ bool vfio_cpr_finish(struct vfio *vfio, struct vfio_error *error);
 /**
  * New process: the old one has ended, and the descriptors that were not taken are closed. Destroys
  * what devices had in an iommufd that were not attached. vfio_cpr_save() does the same first.
+ *
+ * Old process: when vfio_cpr_abort() has taken all back and the new one has ended, the same for
+ * devices that were detached since the save.
  *
  * Returns false with -EBUSY before vfio_cpr_finish(), or while somebody still has such a device; it
  * can be called again.
