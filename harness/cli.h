@@ -7,9 +7,13 @@
 #define HARNESS_CLI_H
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
+struct run_options;
+struct story;
+struct story_file;
 struct trace;
 struct vfake_world;
 
@@ -42,6 +46,31 @@ int cli_end_output(const char *command, const char *path, FILE *to, int ret);
  */
 int cli_read_trace(const char *command, const char *path, struct trace **trace);
 int cli_read_world(const char *command, const char *path, struct vfake_world **world);
+
+/* Writes a file's name, with a blank in front, as a shell reads it. */
+void cli_put_word(FILE *to, const char *word);
+
+/* The stories of files that the command line names. */
+struct cli_stories {
+	const char **paths;
+	size_t path_count;
+	struct story_file *files;
+	const struct story **list; /* all of them */
+	size_t count;
+	char *words; /* the files, for a command line */
+};
+
+/* Whether a word of the command line is a file of stories, by its end; then it can be added. */
+bool cli_is_story_file(const char *word);
+error_t cli_add_story_file(struct cli_stories *given, const char *path);
+/*
+ * Loads the files, if there are any, and gives @run their stories. Returns CLI_PASS, or the exit
+ * code after a message. The caller frees @given in any case.
+ */
+int cli_load_stories(const char *command, struct cli_stories *given, struct run_options *run);
+/* Says why story_file_load() failed with @ret and @error. Returns the exit code. */
+int cli_refuse_story_file(const char *command, const char *path, int ret, const char *error);
+void cli_free_stories(struct cli_stories *given);
 
 /* A whole number from @least to @most; what else is given is an error that names @option. */
 uint64_t cli_number(struct argp_state *state, const char *option, const char *text, uint64_t least,

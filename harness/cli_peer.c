@@ -20,7 +20,6 @@
 #include "cli.h"
 #include "fault.h"
 #include "peer_serve.h"
-#include "world_read.h"
 
 enum {
 	KEY_WORLD = 256,
@@ -241,24 +240,24 @@ static int open_socket(const char *path)
 
 /* ---- the world ---- */
 
-static int read_world(const struct options *options, struct vfake_world *world)
+/* The one of --world, or one with nothing in it but the device. The caller frees it in any case. */
+static int make_world(const struct options *options, struct vfake_world **made)
 {
-	struct world_error error;
-	int ret;
+	struct vfake_world *world;
 
-	if (options->world) {
-		if (!world_read_file(options->world, world, &error))
-			return CLI_PASS;
-		fprintf(stderr, "%s\n", error.message);
-		return CLI_FAIL;
+	if (options->world)
+		return cli_read_world("vfake peer", options->world, made);
+	world = *made = malloc(sizeof(*world));
+	if (!world) {
+		fprintf(stderr, "vfake peer: out of memory\n");
+		return CLI_BROKEN;
 	}
 	vfake_world_x86(world);
 	/* Nothing is between a vfio-user device and the client's addresses. */
 	world->reserved_count = 0;
 	world->aperture.last = UINT64_MAX;
 	world->ram_bytes = (uint64_t)1 << 46;
-	ret = vfake_world_add_device(world, options->device, options->device);
-	if (!ret)
+	if (!vfake_world_add_device(world, options->device, options->device))
 		return CLI_PASS;
 	fprintf(stderr, "vfake peer: there is no device model `%s'\n", options->device);
 	return CLI_USAGE;
@@ -348,14 +347,16 @@ int cli_peer(int argc, char **argv)
 {
 	struct options options = { .device = "copy", .attr.ticks_per_turn = TICKS_PER_TURN };
 	char name[] = "vfake peer";
-	static struct vfake_world world;
+	struct vfake_world *world = NULL;
 	int ret;
 
 	argv[0] = name;
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	ret = read_world(&options, &world);
-	if (ret)
-		return ret;
-	options.attr.device = options.device;
-	return cli_end_output("vfake peer", NULL, stdout, run(&options, &world));
+	ret = make_world(&options, &world);
+	if (!ret) {
+		options.attr.device = options.device;
+		ret = cli_end_output("vfake peer", NULL, stdout, run(&options, world));
+	}
+	free(world);
+	return ret;
 }

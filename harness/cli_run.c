@@ -14,6 +14,7 @@ enum { LIMIT_S = 120, LIMIT_MAX_S = 86400 };
 
 struct options {
 	struct run_options run;
+	struct cli_stories stories;
 	const char *filter;
 	enum report_format format;
 	const char *output;
@@ -75,7 +76,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->verbose = true;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "what is `%s'? --filter chooses", arg);
+		if (cli_is_story_file(arg))
+			return cli_add_story_file(&options->stories, arg);
+		argp_error(state, "what is `%s'? --filter chooses, and files of stories end in .c",
+			   arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -85,14 +89,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = option_list,
 	.parser = parse_option,
+	.args_doc = "[FILE.c...]",
 	.doc = "Plays stories of the VFIO stack on the fake kernel, each on every backend that can "
-	       "do it, in a process and a world of its own.\v"
+	       "do it, in a process and a world of its own. With FILE.c, only the stories in that "
+	       "C file: each `const struct story story_NAME' (harness/story.h) in it. It is "
+	       "compiled for this run, and lies wherever you like.\v"
 	       "A failure is told with what was asserted, and ends with the command that repeats "
 	       "it. Then comes the table of stories and backends: pass, FAIL, or a dash with the "
 	       "number of its reason below. The last line is `N passed, M failed', and `, K "
 	       "skipped' for the dashes.\n\n"
-	       "Exit status: 0 all passed, 1 some failed, 2 wrong use, 4 nothing to play, 125 "
-	       "vfake itself broke.",
+	       "Exit status: 0 all passed, 1 some failed, 2 wrong use or a FILE.c that cannot be "
+	       "compiled, 4 nothing to play or nothing to compile it with, 125 vfake itself broke.",
 };
 
 static void list_all(FILE *to, const struct run_options *run)
@@ -106,7 +113,8 @@ static void list_all(FILE *to, const struct run_options *run)
 		for (size_t j = 0; j < backend_count; j++)
 			chosen += cells[i + j].result != RUN_UNSELECTED;
 		if (chosen)
-			fprintf(to, "%-26s %s\n", cells[i].story->name, cells[i].story->about);
+			fprintf(to, "%-26s %s\n", cells[i].story->name,
+				cells[i].story->about ? cells[i].story->about : "");
 	}
 	fputc('\n', to);
 	for (size_t i = 0; i < backend_count; i++)
@@ -168,9 +176,14 @@ int cli_run(int argc, char **argv)
 			 .command = "run --filter" },
 	};
 	char name[] = "vfake run";
+	int ret;
 
 	argv[0] = name;
 	options.run.jobs = cli_processors();
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	return run(&options);
+	ret = cli_load_stories(name, &options.stories, &options.run);
+	if (!ret)
+		ret = run(&options);
+	cli_free_stories(&options.stories);
+	return ret;
 }

@@ -16,6 +16,7 @@ enum { LIMIT_S = 600, LIMIT_MAX_S = 86400 };
 
 struct options {
 	struct sweep_options sweep;
+	struct cli_stories stories;
 	enum report_format format;
 	const char *output;
 };
@@ -49,7 +50,7 @@ static const struct argp_option option_list[] = {
 	{ "output", KEY_OUTPUT, "FILE", 0, "Write the report to FILE instead of standard output",
 	  0 },
 	{ "output-dir", KEY_OUTPUT_DIR, "DIR", 0,
-	  "Write what was done before each violation into a file of DIR", 0 },
+	  "Write a trace of what led to each violation, and the world to play it in, to DIR", 0 },
 	{ "verbose", 'v', NULL, 0, "Tell of each story on each backend", 0 },
 	{ 0 },
 };
@@ -112,6 +113,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->sweep.verbose = true;
 		return 0;
 	case ARGP_KEY_ARG:
+		if (cli_is_story_file(arg))
+			return cli_add_story_file(&options->stories, arg);
 		return add_pattern(run, arg);
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -121,20 +124,22 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.options = option_list,
 	.parser = parse_option,
-	.args_doc = "[SCENARIO...]",
+	.args_doc = "[SCENARIO|FILE.c...]",
 	.doc = "Makes everything fail that can. Each call of the stack that a story makes is "
 	       "carried out once for each fault point that it passes and each error that may come "
 	       "there, and must then either fail with a reason and leave all as it was, or do "
 	       "what it does without the fault, or tell the VMM. Where a story can go on after a "
 	       "death, its processes die before and after each call: ERRNO is `kill' then. "
 	       "SCENARIO is a story or STORY/BACKEND, also with *, ? and !(PATTERN); without one "
-	       "all are swept.\v"
+	       "all are swept. With FILE.c it is the stories in that C file, as `vfake run' "
+	       "plays them.\v"
 	       "A violation is told with the step of the story, the fault, what was wrong and the "
 	       "command that repeats it. Then comes the table of stories and backends with the "
 	       "number of faults tried. The last line is `N cells failed; P points, F faults, V "
 	       "violations'.\n\n"
-	       "Exit status: 0 no violation, 1 some, 2 wrong use, 4 nothing to sweep, 125 vfake "
-	       "itself broke.",
+	       "Exit status: 0 no violation, 1 some, 2 wrong use or a FILE.c that cannot be "
+	       "compiled, 4 nothing to sweep or nothing to compile it with, 125 vfake itself "
+	       "broke.",
 };
 
 static int result_of(const struct sweep_result *result)
@@ -198,7 +203,10 @@ int cli_sweep(int argc, char **argv)
 
 	argv[0] = name;
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	ret = run(&options);
+	ret = cli_load_stories(name, &options.stories, &options.sweep.run);
+	if (!ret)
+		ret = run(&options);
+	cli_free_stories(&options.stories);
 	free((void *)(uintptr_t)options.sweep.run.filters);
 	return ret;
 }

@@ -80,6 +80,8 @@ uint64_t player_scratch(struct player *player, uint64_t len);
 struct trace_value player_hex(struct player *player, const uint8_t *bytes, size_t len);
 /* The ioctl of a step. As player_step(). */
 int player_ioctl(struct player *player, const struct step *step, const char **why);
+/* Whether a field's value is written in hex. */
+bool player_is_hex(const struct uapi_field *field, uint64_t value);
 /* The step returned a descriptor or an error: binds the name that the trace gives it. */
 int player_got_fd(struct player *player, const struct step *step, long fd, const char **why);
 

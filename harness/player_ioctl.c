@@ -247,7 +247,7 @@ static void add_out(struct player *player, const char *name, struct trace_value 
 		(struct trace_field){ .name = name, .value = value };
 }
 
-static bool reads_as_hex(const struct uapi_field *field, uint64_t value)
+bool player_is_hex(const struct uapi_field *field, uint64_t value)
 {
 	switch (field->role) {
 	case UAPI_FLAGS:
@@ -339,7 +339,7 @@ static int decode_field(struct player *player, const struct step *step,
 		return ret < 0 ? 0 : decode_fd(player, step, field, (int)after, why);
 	if (before != after)
 		add_out(player, field->name,
-			trace_make_number(after, reads_as_hex(field, after) ? 16 : 10));
+			trace_make_number(after, player_is_hex(field, after) ? 16 : 10));
 	return 0;
 }
 

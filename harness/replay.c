@@ -244,6 +244,33 @@ static int play_trace(const struct trace *trace, const struct vfake_world *given
 	return ret;
 }
 
+/* What was read, or why it was not. */
+static int replay_read(struct trace *trace, int ret, const struct trace_error *error,
+		       const struct vfake_world *world, struct player *player,
+		       struct replay_result *result)
+{
+	if (ret) {
+		result->unreadable = true;
+		return ret == -ENOMEM ? ret : say(result, "%s", error->message);
+	}
+	ret = play_trace(trace, world, player, result);
+	trace_free(trace);
+	return ret;
+}
+
+int replay_text(const char *path, const char *text, size_t size_bytes,
+		const struct vfake_world *world, struct player *player,
+		struct replay_result *result)
+{
+	struct trace_error error;
+	struct trace *trace;
+	int ret;
+
+	*result = (struct replay_result){ .path = path };
+	ret = trace_read(path, text, size_bytes, &trace, &error);
+	return replay_read(trace, ret, &error, world, player, result);
+}
+
 int replay_file(const char *path, const struct vfake_world *world, struct player *player,
 		struct replay_result *result)
 {
@@ -253,11 +280,5 @@ int replay_file(const char *path, const struct vfake_world *world, struct player
 
 	*result = (struct replay_result){ .path = path };
 	ret = trace_read_file(path, &trace, &error);
-	if (ret) {
-		result->unreadable = true;
-		return ret == -ENOMEM ? ret : say(result, "%s", error.message);
-	}
-	ret = play_trace(trace, world, player, result);
-	trace_free(trace);
-	return ret;
+	return replay_read(trace, ret, &error, world, player, result);
 }

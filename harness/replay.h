@@ -38,6 +38,11 @@ struct replay_result {
 int replay_file(const char *path, const struct vfake_world *world, struct player *player,
 		struct replay_result *result);
 
+/* The same for a text in memory. @path: what messages call it. */
+int replay_text(const char *path, const char *text, size_t size_bytes,
+		const struct vfake_world *world, struct player *player,
+		struct replay_result *result);
+
 /*
  * replay_default_world - the machine of the recordings, with the devices that a trace declares
  * @error: receives one line on failure

@@ -39,14 +39,16 @@ static bool matches(const struct run_options *options, const struct run_cell *ce
 
 struct run_cell *run_select(const struct run_options *options, size_t *count)
 {
-	struct run_cell *cells = calloc(story_count * backend_count, sizeof(*cells));
+	const struct story *const *list = options->stories ? options->stories : stories;
+	size_t length = options->stories ? options->story_count : story_count;
+	struct run_cell *cells = calloc(length * backend_count, sizeof(*cells));
 	size_t played = 0;
 
-	*count = cells ? story_count * backend_count : 0;
+	*count = cells ? length * backend_count : 0;
 	for (size_t i = 0; i < *count; i++) {
 		struct run_cell *cell = &cells[i];
 
-		cell->story = stories[i / backend_count];
+		cell->story = list[i / backend_count];
 		cell->backend = &backends[i % backend_count];
 		cell->reason = story_waived(cell->story, cell->backend);
 		if (!matches(options, cell))
@@ -182,8 +184,8 @@ static void tell_failure(const struct run_options *options, struct player_slot *
 		return;
 	copy_output(slot->output, to);
 	tell_end(options, status, to);
-	fprintf(to, "  repeat: %s %s '%s/%s'", options->program, options->command,
-		cell->story->name, cell->backend->name);
+	fprintf(to, "  repeat: %s %s '%s/%s'%s", options->program, options->command,
+		cell->story->name, cell->backend->name, options->files ? options->files : "");
 	if (options->seed)
 		fprintf(to, " --seed %llu", (unsigned long long)options->seed);
 	fputc('\n', to);

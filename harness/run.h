@@ -25,6 +25,9 @@ struct run_cell {
 };
 
 struct run_options {
+	/* What there is to play; NULL: the table `stories'. */
+	const struct story *const *stories;
+	size_t story_count;
 	/* Patterns of STORY or STORY/BACKEND, of which one must match; none is all. */
 	const char *const *filters;
 	size_t filter_count;
@@ -34,6 +37,7 @@ struct run_options {
 	unsigned int limit_s; /* for each cell */
 	uint64_t seed;
 	const char *program; /* for the command that repeats a failure */
+	const char *files;   /* likewise: where the stories are, a space before each; may be NULL */
 	const char *command; /* "run", "sweep": what plays the cells */
 	/* Plays a cell, in its process: an assertion that fails is the failure. NULL: the story. */
 	void (*play)(const struct run_options *options, const struct run_cell *cell);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One try: a trace is played in a child process, and what came of it gets a name.
+ * One try: a trace or a story is played in a child process, and what came of it gets a name.
  *
  * The child has a process group of its own, so that a command and what it started end together when
  * its time is up. What it prints is of no use here and goes nowhere.
@@ -67,9 +67,12 @@ static int put_all(int fd, const char *bytes, size_t left)
 
 __attribute__((noreturn)) static void play(const struct shrink_oracle *oracle, int pipe)
 {
-	struct player *player = malloc(sizeof(*player));
+	struct player *player;
 	struct replay_result result;
 
+	if (oracle->flags)
+		_exit(shrink_play(oracle, pipe) ? EXIT_NO_MEMORY : EXIT_PLAYED);
+	player = malloc(sizeof(*player));
 	if (!player || replay_file(oracle->path, oracle->world, player, &result))
 		_exit(EXIT_NO_MEMORY);
 	if (result.mismatches && result.text)
@@ -143,8 +146,18 @@ static void add_kind(struct shrink_verdict *verdict, const char *kind, uint32_t 
 	snprintf(verdict->kinds[verdict->kind_count++], SHRINK_KIND_BYTES, "%s", kind);
 }
 
-/* A message without its place, with each number as `#`. */
-static void kind_of(const char *message, size_t len, char *kind)
+/*
+ * Whether a number is a part of the kind. What an assertion of a story got and wanted is: another
+ * value is another failure. Not so an address, and whatever a sweep has counted.
+ */
+static bool stays(const struct shrink_oracle *oracle, const char *number)
+{
+	return oracle->flags && !oracle->sweep &&
+	       strtoull(number, NULL, 0) + UINT16_MAX <= (uint64_t)UINT32_MAX + UINT16_MAX;
+}
+
+/* A message without its place, with numbers as `#`. */
+static void kind_of(const struct shrink_oracle *oracle, const char *message, size_t len, char *kind)
 {
 	size_t used = 0;
 	bool word = false; /* the character before belongs to a word: digits in names stay */
@@ -152,8 +165,9 @@ static void kind_of(const char *message, size_t len, char *kind)
 	for (size_t i = 0; i < len && used + 1 < SHRINK_KIND_BYTES; i++) {
 		char c = message[i];
 
-		if (isdigit((unsigned char)c) && !word) {
-			kind[used++] = '#';
+		if (isdigit((unsigned char)c) && !word && !stays(oracle, message + i)) {
+			if (!used || kind[used - 1] != '#')
+				kind[used++] = '#';
 			while (i + 1 < len && isalnum((unsigned char)message[i + 1]))
 				i++;
 			continue;
@@ -183,7 +197,10 @@ static void judge_line(const struct shrink_oracle *oracle, const char *text, siz
 	prefix += (size_t)used;
 	if (len <= prefix || memmem(text, len, unplayed, sizeof(unplayed) - 1))
 		return;
-	kind_of(text + prefix, len - prefix, kind);
+	if (oracle->flags && !*verdict->cell)
+		snprintf(verdict->cell, sizeof(verdict->cell), "%.*s",
+			 (int)strcspn(text + prefix, ":"), text + prefix);
+	kind_of(oracle, text + prefix, len - prefix, kind);
 	add_kind(verdict, kind, line);
 }
 
@@ -220,10 +237,18 @@ static int judge(const struct shrink_oracle *oracle, int status, const char *rep
 	return 0;
 }
 
+/* A story that hangs is ended and told of by who plays it; this is for when even that hangs. */
+static unsigned int patience_s(const struct shrink_oracle *oracle)
+{
+	unsigned int cells = *oracle->cell ? 2 : 256;
+
+	return oracle->flags ? 60 + cells * oracle->timeout_s : oracle->timeout_s;
+}
+
 static int watch(struct shrink_oracle *oracle, pid_t child, int fd, struct shrink_verdict *verdict)
 {
 	char *report = malloc(REPORT_MAX_BYTES);
-	bool ended = report && listen_to(fd, oracle->timeout_s, report, REPORT_MAX_BYTES);
+	bool ended = report && listen_to(fd, patience_s(oracle), report, REPORT_MAX_BYTES);
 	int status, ret = 0;
 
 	if (!ended) {
@@ -249,6 +274,7 @@ int shrink_try(struct shrink_oracle *oracle, const char *text, size_t size_bytes
 	pid_t child;
 
 	verdict->failures = verdict->kind_count = verdict->first_line = 0;
+	*verdict->cell = '\0';
 	oracle->tries++;
 	if (ret)
 		return ret;

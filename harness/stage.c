@@ -12,6 +12,8 @@
 #include <vfake/sys.h>
 
 static const char *const names[STAGE_DEVICES] = { "d0", "d1", "d2" };
+/* Of their groups and nodes: each begins as the one before. */
+static const uint32_t numbers[STAGE_DEVICES] = { 1, 10, 100 };
 
 const char *stage_name(unsigned int index)
 {
@@ -40,6 +42,8 @@ static void make_world(const struct story *story, const struct backend *backend,
 							story->model ? story->model : "copy"),
 				 0);
 		world->devices[i].noiommu = backend->noiommu;
+		world->devices[i].group = numbers[i];
+		world->devices[i].cdev = numbers[i];
 	}
 	if (story->prepare)
 		story->prepare(world);
@@ -129,6 +133,8 @@ bool stage_end(struct stage *stage, char *why, size_t size)
 	       is_zero(stage->ref.discard_forbidden, "discards forbidden", why, size) &&
 	       is_zero(stage->ref.blocker_count, "migration blockers", why, size) &&
 	       is_zero(stage->ref.state_count, "registered state", why, size) &&
+	       is_zero(stage->own_map_bytes, "bytes that were mapped and not unmapped", why,
+		       size) &&
 	       compare_ledgers(&end, &(struct vfake_ledger){ 0 }, "at the end", why, size);
 }
 
@@ -258,9 +264,38 @@ struct vfio_device_options stage_options(struct stage *stage, unsigned int index
 	};
 }
 
+/* What a device's driver does for whoever has it open; nothing for a device that there is not. */
+static struct vfake_pci_view driver_of(const struct stage *stage, const char *name)
+{
+	struct vfake_pci_view view = { 0 };
+
+	if (vfake_view_pci(stage->kernel, name, &view))
+		return (struct vfake_pci_view){ 0 };
+	return view;
+}
+
+/* Who could not attach it may have it open still: nothing of the stack's is on. A server that
+ * spoils replies is not asked. */
+static void expect_driver(const struct stage *stage, const char *name, struct vfake_pci_view before)
+{
+	struct vfake_pci_view now;
+
+	if (stage_user_is_hostile(stage))
+		return;
+	stage_user_settle(stage);
+	now = driver_of(stage, name);
+	assert_int_equal(now.irq_index, before.irq_index);
+	assert_int_equal(now.vectors, before.vectors);
+	assert_int_equal(now.err_irq, before.err_irq);
+	assert_int_equal(now.req_irq, before.req_irq);
+	assert_int_equal(now.dma_logging, before.dma_logging);
+}
+
 bool stage_try_attach(struct stage *stage, unsigned int index, struct vfio_memory *memory,
 		      const struct vfio_device_options *options, struct vfio_error *error)
 {
+	struct vfake_pci_view before = driver_of(stage, stage_name(index));
+
 	*error = (struct vfio_error){ 0 };
 	assert_null(stage->devices[index]);
 	stage->devices[index] = vfio_device_attach(stage->vfio, memory, options, error);
@@ -271,6 +306,7 @@ bool stage_try_attach(struct stage *stage, unsigned int index, struct vfio_memor
 	}
 	assert_true(error->code < 0);
 	assert_string_not_equal(error->message, "");
+	expect_driver(stage, stage_name(index), before);
 	return false;
 }
 

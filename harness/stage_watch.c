@@ -230,9 +230,12 @@ static long watched_write(void *ctx, int fd, uint64_t buf, uint64_t len)
 static int watched_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t offset, uint64_t *addr)
 {
 	struct stage *stage = ctx;
+	int ret = stage->fail_call.code;
 
-	return call_fails(stage, 0) ? stage->fail_call.code
-				    : stage->raw.mmap(stage->raw.ctx, len, prot, fd, offset, addr);
+	if (!call_fails(stage, 0))
+		ret = stage->raw.mmap(stage->raw.ctx, len, prot, fd, offset, addr);
+	stage->own_map_bytes += ret ? 0 : len;
+	return ret;
 }
 
 static int watched_munmap(void *ctx, uint64_t addr, uint64_t len)
@@ -242,6 +245,7 @@ static int watched_munmap(void *ctx, uint64_t addr, uint64_t len)
 
 	if (ret)
 		stage_odd(stage, "munmap() of what is not mapped");
+	stage->own_map_bytes -= len;
 	return ret;
 }
 

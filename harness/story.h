@@ -8,7 +8,7 @@
  * the stack made. `vfake run` plays each story on each row of the table of backends.
  *
  * The stage watches by itself, in every story:
- *   - no descriptor is closed twice and no mapping unmapped twice
+ *   - no descriptor is closed twice; what is mapped is unmapped once, and no byte beside it
  *   - no pointer that the stack passes is bad, and nothing is unmapped that is not mapped
  *   - memory that the stack gave back holds rubbish: who uses it once more does not get far
  *   - no call that takes something down fails, and no blocker or state goes that is not there
@@ -95,7 +95,7 @@ struct story_waiver {
 
 struct story {
 	const char *name;
-	const char *about; /* one line */
+	const char *about; /* one line; NULL where nobody lists it */
 	void (*run)(struct stage *stage);
 	unsigned int needs; /* enum story_needs */
 	const char *model;  /* of its devices; NULL is "copy" */
@@ -205,7 +205,8 @@ struct stage {
 	struct vfio_vmm_ref own_mark_ref;
 	char own_nodes[STAGE_DEVICES][2][32];
 	uint64_t own_random;
-	bool own_calling; /* the stack is in an ioctl */
+	bool own_calling;	/* the stack is in an ioctl */
+	uint64_t own_map_bytes; /* of devices' areas that the stack has mapped */
 	struct model *own_model;
 	uint32_t own_oddities;
 	char own_odd[STAGE_TEXT]; /* the first thing that was wrong */

@@ -50,6 +50,7 @@ static void play(const struct run_options *run, const struct run_cell *cell)
 		.first_only = options->first_only,
 		.only = options->only,
 		.program = run->program,
+		.files = run->files,
 		.traces = options->traces,
 		.tally = tally,
 		.to = stdout,

@@ -78,33 +78,18 @@ static void look_at_end(struct sweep *sweep, int status)
 
 /* ---- one fault, or a batch ---- */
 
-/* What the story did up to here, and with the fault. One that dies leaves none. */
-static void write_trace(struct sweep *sweep)
-{
-	struct sweep_shared *shared = sweep->shared;
-
-	shared->trace[0] = 0;
-	if (!sweep->trace.to || !shared->wrong)
-		return;
-	snprintf(shared->trace, sizeof(shared->trace), "%s/%s-%s-%u.calls", sweep->task->traces,
-		 sweep->task->story->name, sweep->task->backend->name, sweep->told + 1);
-	if (sweep_trace_write(&sweep->trace, shared->trace))
-		shared->trace[0] = 0;
-}
-
 /* Tries one fault (after the one that all have in common) and nothing else. */
 static bool confirm(struct sweep *sweep, const struct sweep_fault *fault)
 {
 	int status;
 
 	sweep->shared->wrong = false;
-	sweep->shared->trace[0] = 0;
+	sweep_trace_rewind(&sweep->trace);
 	if (in_child(sweep, &status)) {
 		enum sweep_outcome outcome = sweep_try(sweep, fault);
 
 		if (outcome != SWEEP_WRONG)
 			sweep_conclude(sweep, outcome);
-		write_trace(sweep);
 		leave();
 	}
 	look_at_end(sweep, status);
@@ -118,11 +103,36 @@ static void end_at_first(const struct sweep *sweep)
 		fail_msg("the sweep ends at the first violation");
 }
 
+/* What the story did up to here, and with the fault, as a trace. */
+static void tell_trace(struct sweep *sweep, const char *where, const char *repeat)
+{
+	const struct sweep_task *task = sweep->task;
+	const struct sweep_finding finding = {
+		.folder = task->traces,
+		.story = task->story->name,
+		.backend = task->backend->name,
+		.number = sweep->told,
+		.program = task->program,
+		.where = where,
+		.what = sweep->shared->text,
+		.repeat = repeat,
+	};
+	char *play;
+	int ret = sweep_trace_write(&sweep->trace, &finding, &play);
+
+	if (ret)
+		fprintf(task->to, "    no trace: %s\n", strerror(-ret));
+	else
+		fprintf(task->to, "    play: %s\n", play);
+	free(play);
+}
+
 static void tell(struct sweep *sweep, const struct sweep_fault *fault, const char *note)
 {
 	const struct sweep_task *task = sweep->task;
 	char text[2][SWEEP_FAULT_TEXT] = { "", "" };
-	char chosen[2 * SWEEP_FAULT_TEXT + 2];
+	char chosen[2 * SWEEP_FAULT_TEXT + 2], where[512], seed[32] = "";
+	char *repeat;
 
 	task->tally->violations++;
 	if (sweep->told++ >= TOLD_MAX && !task->tell_all)
@@ -131,16 +141,20 @@ static void tell(struct sweep *sweep, const struct sweep_fault *fault, const cha
 	if (sweep->first)
 		sweep_fault_print(sweep->first, text[1], sizeof(text[1]));
 	snprintf(chosen, sizeof(chosen), "%s%s%s", text[1], *text[1] ? "+" : "", text[0]);
-	fprintf(task->to, "  step %u, %s, with %s\n", sweep->step_number, sweep->step->name,
-		chosen);
-	fprintf(task->to, "    %s%s\n", sweep->shared->text, note);
-	if (*sweep->shared->trace)
-		fprintf(task->to, "    calls: %s\n", sweep->shared->trace);
-	fprintf(task->to, "    repeat: %s sweep --only '%u:%s'", task->program, sweep->step_number,
-		chosen);
+	snprintf(where, sizeof(where), "step %u, %s, with %s", sweep->step_number,
+		 sweep->step->name, chosen);
 	if (task->seed)
-		fprintf(task->to, " --seed %llu", (unsigned long long)task->seed);
-	fprintf(task->to, " %s/%s\n", task->story->name, task->backend->name);
+		snprintf(seed, sizeof(seed), " --seed %llu", (unsigned long long)task->seed);
+	if (asprintf(&repeat, "%s sweep --only '%u:%s'%s %s/%s%s", task->program,
+		     sweep->step_number, chosen, seed, task->story->name, task->backend->name,
+		     task->files ? task->files : "") < 0)
+		fail_msg("memory is short");
+	fprintf(task->to, "  %s\n    %s%s\n", where, sweep->shared->text, note);
+	/* What several faults in one process did was not noted by itself. */
+	if (sweep->trace.text && !*note)
+		tell_trace(sweep, where, repeat);
+	fprintf(task->to, "    repeat: %s\n", repeat);
+	free(repeat);
 	end_at_first(sweep);
 }
 
@@ -476,10 +490,10 @@ static void watch(void *ctx, const struct step *step)
 			tally_step(sweep);
 		return;
 	}
+	if (!step->quiet && !sweep->task->count_only)
+		sweep_trace_note(&sweep->trace, "step %u: %s", sweep->step_number, step->name);
 	if (sweep->task->only && step_of(sweep->task->only, &rest) == sweep->step_number)
 		only_step(sweep, rest);
-	if (!step->quiet)
-		sweep_trace_step(&sweep->trace, sweep->step_number, step->name);
 	if (swept && !sweep->task->count_only && !sweep->task->only)
 		sweep_step(sweep);
 	step->call(step->args);
@@ -495,6 +509,9 @@ static void see_stage(void *ctx, struct stage *stage)
 	stage->own_event = sweep_seen;
 	stage->own_sweep = sweep;
 	sweep->points.fault = stage->fault;
+	if (sweep->task->traces && !sweep->task->count_only &&
+	    !sweep_trace_start(&sweep->trace, stage->kernel, stage->task))
+		fail_msg("memory is short");
 	step_watch(watch, sweep);
 }
 
@@ -515,8 +532,6 @@ void sweep_play(const struct sweep_task *task)
 	/* Large blocks come as pages that nobody touched: else each child would write and copy
 	 * them. */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
-	if (task->traces && !task->count_only)
-		sweep_trace_start(&sweep.trace);
 	sweep.shared = shared_memory(sizeof(*sweep.shared));
 	sweep.passes = shared_memory(sizeof(*sweep.passes));
 	sweep.more_passes = shared_memory(sizeof(*sweep.passes));

@@ -50,6 +50,7 @@ struct sweep_task {
 	const char
 		*only; /* "STEP:FAULT" or "STEP:FAULT+FAULT": nothing else, and in this process */
 	const char *program; /* for the commands that repeat something */
+	const char *files;   /* likewise, as in struct run_options */
 	const char *traces;  /* folder for what violations did, or NULL */
 	struct sweep_tally *tally;
 	FILE *to; /* where violations are told */

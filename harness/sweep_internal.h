@@ -25,7 +25,6 @@ struct sweep_shared {
 	bool concluding; /* all that was tried was good by itself */
 	bool wrong;
 	char text[1024]; /* what is wrong */
-	char trace[512]; /* where the calls are; empty: nowhere */
 };
 
 enum { SWEEP_DONE = 16384 };

@@ -28,8 +28,14 @@ static enum sweep_outcome wrong(struct sweep *sweep, const char *format, ...)
 int sweep_asked(void *ctx, const struct vfake_fault_point *point)
 {
 	struct sweep *sweep = ctx;
+	int ret = sweep_points_ask(&sweep->points, point);
 
-	return sweep_points_ask(&sweep->points, point);
+	/* A story makes calls fail, too: outside of steps that are swept. */
+	if (ret && !sweep->points.inside)
+		sweep_trace_stop(&sweep->trace, "a call that the story makes fail");
+	else if (ret)
+		sweep_trace_fault(&sweep->trace, point, ret);
+	return ret;
 }
 
 void sweep_seen(void *ctx, const struct vfake_event *event)
@@ -45,7 +51,6 @@ static void carry_out(struct sweep *sweep)
 	const struct step *step = sweep->step;
 
 	sweep->error = (struct vfio_error){ 0 };
-	sweep_trace_step(&sweep->trace, sweep->step_number, step->name);
 	if (step->error && !sweep->task->count_only)
 		*step->error = &sweep->error;
 	sweep->stage->own_dead = NULL;
@@ -266,6 +271,7 @@ static bool retry(struct sweep *sweep)
 	bool failed;
 
 	sweep->points.fault_count = 0;
+	sweep_trace_note(&sweep->trace, "the step is tried again");
 	carry_out(sweep);
 	failed = step_failed(sweep->step);
 	if (failed != shared->failed || (failed && code_of(sweep) != shared->code)) {
@@ -293,6 +299,7 @@ static bool retry_cut_off(struct sweep *sweep)
 	char text[768];
 
 	sweep->points.fault_count = 0;
+	sweep_trace_note(&sweep->trace, "the step is tried again");
 	carry_out(sweep);
 	if (!sweep->said_cut_off && step_failed(sweep->step) == shared->failed &&
 	    (!shared->failed || code_of(sweep) == shared->code))
@@ -315,6 +322,7 @@ static void take_all_down(struct sweep *sweep, bool was_cut_off)
 {
 	char why[STAGE_TEXT];
 
+	sweep_trace_note(&sweep->trace, "everything is taken down");
 	for (size_t i = SWEEP_STACKS; i--;)
 		vfio_free(sweep->live.stacks[i]);
 	for (size_t i = SWEEP_SPACES; i--;)

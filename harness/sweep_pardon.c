@@ -30,7 +30,7 @@ static const struct sweep_pardon pardons[] = {
 	{ "vfio_memory_log_sync", NULL, SWEEP_FIELD(STATE_ALLOCATIONS), PARDON_KEPT, 0 },
 	/* A device that cannot go to a state is brought to another one, which has a stream or not.
 	 */
-	{ "vfio_device_mig_set_state", NULL, A_FILE, PARDON_KEPT, 0 },
+	{ "vfio_device_mig_set_state", NULL, A_FILE | A_ROW(STATE_DEVICE), PARDON_KEPT, 0 },
 	/* A stream that broke cannot be gone on with. */
 	{ "vfio_device_mig_write", "file/write/copyin", 0, PARDON_KEPT, 0 },
 	{ "vfio_device_mig_write", "user/MIG_DATA_WRITE/reply", 0, PARDON_KEPT, 0 },

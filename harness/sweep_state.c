@@ -251,6 +251,18 @@ static struct mapped spaces_of(const struct stage *stage, unsigned int device, u
 	return mapped;
 }
 
+/* What a device's driver holds for who has it open. */
+static uint64_t mix_driver(uint64_t hash, const struct stage *stage, unsigned int device)
+{
+	struct vfake_pci_view view;
+
+	if (vfake_view_pci(stage->kernel, stage_name(device), &view))
+		return hash;
+	hash = mix(hash, (uint64_t)view.irq_index << 32 | view.vectors);
+	hash = mix(hash, (uint64_t)view.err_irq * 2 + view.req_irq);
+	return mix(hash, (uint64_t)view.migration * 2 + view.dma_logging);
+}
+
 static void add_devices(struct sweep_state *state, const struct stage *stage)
 {
 	for (unsigned int i = 0; i < STAGE_DEVICES; i++) {
@@ -263,7 +275,7 @@ static void add_devices(struct sweep_state *state, const struct stage *stage)
 		hash = mix(hash, (uint64_t)view.cdev_opened * 2 + view.group_opened);
 		hash = mix(hash, (uint64_t)view.in_container * 2 + view.translated);
 		hash = mix(hash, (uint64_t)view.manager * 2 + view.dirty_tracking);
-		state->field[STATE_DEVICE + i] = hash;
+		state->field[STATE_DEVICE + i] = mix_driver(hash, stage, i);
 		state->field[STATE_MAPPINGS + i] = view.mappings;
 		hash = 1;
 		for (size_t j = 0; view.mappings && j < STAGE_RAMS; j++) {

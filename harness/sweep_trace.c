@@ -1,110 +1,121 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Calls as text.
+ * Noting calls as lines. The text lies in memory that the processes of a sweep share; each knows
+ * how much of it was noted by itself and by those that it was forked from.
  */
 #include <errno.h>
-#include <stdlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include <uapi/table.h>
+#include "fault.h"
+#include "sweep_trace_internal.h"
 
-#include "errnos.h"
-#include "sweep_trace.h"
+/* ---- memory ---- */
 
-void sweep_trace_start(struct sweep_trace *trace)
+bool sweep_trace_start(struct sweep_trace *trace, const struct vfake_kernel *kernel,
+		       const struct vfake_task *task)
 {
-	trace->to = open_memstream(&trace->text, &trace->size);
+	void *text = mmap(NULL, sizeof(*trace->text), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (text == MAP_FAILED)
+		return false;
+	*trace = (struct sweep_trace){ .text = text, .kernel = kernel, .task = task };
+	sweep_names_process(&trace->names, task);
+	return true;
 }
 
 void sweep_trace_end(struct sweep_trace *trace)
 {
-	if (trace->to)
-		fclose(trace->to);
-	free(trace->text);
-	*trace = (struct sweep_trace){ .to = NULL };
+	if (!trace->text)
+		return;
+	munmap(trace->text, sizeof(*trace->text));
+	sweep_names_free(&trace->names);
+	*trace = (struct sweep_trace){ .text = NULL };
 }
 
-void sweep_trace_step(struct sweep_trace *trace, unsigned int number, const char *name)
+void sweep_trace_rewind(struct sweep_trace *trace)
 {
-	if (trace->to)
-		fprintf(trace->to, "# step %u: %s\n", number, name);
+	if (trace->text)
+		trace->text->end = trace->used;
 }
 
-/* The fields that are not 0, of those that point in the direction. */
-static void print_fields(FILE *to, const struct uapi_struct *layout, const void *bytes,
-			 unsigned int direction)
+/* Whole lines, or nothing of them and nothing any more. */
+static void append(struct sweep_trace *trace, const char *text)
 {
-	const char *comma = "";
+	static const char last[] = "# There is no room for what follows.\n";
+	const size_t len = strlen(text), room = sizeof(trace->text->bytes) - trace->used;
 
-	fputc('{', to);
-	for (uint16_t i = 0; i < layout->field_count; i++) {
-		const struct uapi_field *field = &layout->fields[i];
-		uint64_t value;
-
-		if (!field->width || field->tail || !(field->dir & direction))
-			continue;
-		value = uapi_field_get(field, bytes);
-		if (!value)
-			continue;
-		fprintf(to, "%s%s=0x%llx", comma, field->name, (unsigned long long)value);
-		comma = ", ";
-	}
-	fputc('}', to);
+	if (trace->full)
+		return;
+	trace->full = room < len + sizeof(last);
+	memcpy(trace->text->bytes + trace->used, trace->full ? last : text,
+	       trace->full ? sizeof(last) - 1 : len);
+	trace->used += trace->full ? sizeof(last) - 1 : len;
+	trace->text->end = trace->used;
 }
 
-static void print_result(FILE *to, long ret)
-{
-	const char *name = ret < 0 ? errno_name((int)-ret) : NULL;
+/* ---- comments ---- */
 
-	if (name)
-		fprintf(to, " = -%s", name);
-	else
-		fprintf(to, " = %ld", ret);
+void sweep_trace_note(struct sweep_trace *trace, const char *format, ...)
+{
+	char text[256], line[sizeof(text) + 4];
+	va_list args;
+
+	if (!trace->text)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	snprintf(line, sizeof(line), "# %s\n", text);
+	append(trace, line);
+}
+
+void sweep_trace_fault(struct sweep_trace *trace, const struct vfake_fault_point *point, int ret)
+{
+	const char *code = fault_code_name(-ret);
+
+	sweep_trace_note(trace, "Here it fails: %s, %s.", point->name, code ? code : "?");
+	trace->ended = true;
+}
+
+void sweep_trace_stop(struct sweep_trace *trace, const char *why)
+{
+	if (!trace->ended)
+		sweep_trace_note(trace, "From here on it is more than a trace can say: %s.", why);
+	trace->ended = true;
+}
+
+/* ---- calls ---- */
+
+static void append_call(struct sweep_trace *trace, const struct sweep_line *line)
+{
+	const bool is_other = line->event->task != trace->task;
+	char prefix[32] = "";
+
+	if (line->why)
+		sweep_trace_stop(trace, line->why);
+	if (is_other)
+		snprintf(prefix, sizeof(prefix),
+			 "# process %zu: ", sweep_names_process(&trace->names, line->event->task));
+	append(trace, is_other ? prefix : trace->ended ? "# " : "");
+	append(trace, line->writer.data);
 }
 
 void sweep_trace_call(struct sweep_trace *trace, const struct vfake_event *event)
 {
-	const struct uapi_struct *layout = event->row ? event->row->arg : NULL;
-	FILE *to = trace->to;
+	struct sweep_line line = { .trace = trace, .event = event };
 
-	if (!to)
+	if (!trace->text || trace->full)
 		return;
-	fprintf(to, "%s(", event->call);
-	if (event->path)
-		fprintf(to, "\"%s\"", event->path);
-	else if (event->fd >= 0)
-		fprintf(to, "%d", event->fd);
-	if (event->row)
-		fprintf(to, ", %s", event->row->name);
-	else if (event->request)
-		fprintf(to, ", 0x%llx", (unsigned long long)event->request);
-	if (layout && event->in) {
-		fputs(", ", to);
-		print_fields(to, layout, event->in, UAPI_IN);
-	} else if (event->len) {
-		fprintf(to, ", 0x%llx", (unsigned long long)event->len);
-	}
-	fputc(')', to);
-	print_result(to, event->ret);
-	if (layout && event->out && !event->ret && layout->dirs & UAPI_OUT) {
-		fputc(' ', to);
-		print_fields(to, layout, event->out, UAPI_OUT);
-	}
-	if (event->fault)
-		fprintf(to, " # fails at %s", event->fault->name);
-	fputc('\n', to);
-}
-
-int sweep_trace_write(struct sweep_trace *trace, const char *path)
-{
-	FILE *file = fopen(path, "w");
-	size_t written;
-
-	if (!file)
-		return -errno;
-	fflush(trace->to);
-	written = fwrite(trace->text, 1, trace->size, file);
-	if (fclose(file) || written != trace->size)
-		return -EIO;
-	return 0;
+	trace_writer_memory(&line.writer);
+	if (event->task != trace->task)
+		sweep_line_refuse(&line, "another process");
+	sweep_line_call(&line);
+	if (!line.writer.error)
+		append_call(trace, &line);
+	if (trace_writer_end(&line.writer))
+		sweep_trace_stop(trace, "a call that cannot be written");
 }

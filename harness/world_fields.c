@@ -34,6 +34,7 @@ static const struct world_field machine[] = {
 	ANY("dma_entry_limit", WORLD_COUNT, vfake_world, dma_entry_limit),
 	FLAG("unsafe_interrupts", vfake_world, unsafe_interrupts),
 	FLAG("isolated_msi", vfake_world, isolated_msi),
+	FLAG("enforce_coherency", vfake_world, enforce_coherency),
 	FLAG("iommu_dirty_tracking", vfake_world, iommu_dirty_tracking),
 	FLAG("noiommu_enabled", vfake_world, noiommu_enabled),
 	FLAG("compat_container", vfake_world, compat_container),
@@ -75,6 +76,7 @@ static const struct world_field device[] = {
 	FLAG("bus_reset", vfake_device_desc, bus_reset),
 	FLAG("noiommu", vfake_device_desc, noiommu),
 	FLAG("noncoherent", vfake_device_desc, noncoherent),
+	ANY("tce_family", WORLD_COUNT, vfake_device_desc, tce_family),
 	OWN("behaviour", WORLD_BEHAVIOUR),
 	{ 0 },
 };
