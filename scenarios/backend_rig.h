@@ -62,9 +62,10 @@ struct backend_rig {
 	long streamed;	 /* what reading and writing a migration stream says */
 	uint64_t pieces; /* how often it was read or written, and by which descriptor */
 	int stream_fd;
-	int map_code;	 /* what mapping an area says; 0: what is so */
-	int map_prot;	 /* of the last area that was mapped */
-	int maps;	 /* areas that are mapped */
+	int map_code; /* what mapping an area says; 0: what is so */
+	int map_prot; /* of the last area that was mapped */
+	int maps;     /* areas that are mapped, and */
+	uint64_t map_bytes;
 	uint64_t allocs; /* the stack's, so far */
 	/* what the VMM was told of last */
 	char warning[512];
@@ -160,6 +161,7 @@ static inline int rig_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t o
 	if (!ret)
 		ret = rig->kernel_sys.mmap(rig->kernel_sys.ctx, len, prot, fd, offset, addr);
 	rig->maps += !ret;
+	rig->map_bytes += ret ? 0 : len;
 	return ret;
 }
 
@@ -179,6 +181,7 @@ static inline int rig_munmap(void *ctx, uint64_t addr, uint64_t len)
 	struct backend_rig *rig = ctx;
 
 	rig->maps--;
+	rig->map_bytes -= len;
 	return rig->kernel_sys.munmap(rig->kernel_sys.ctx, addr, len);
 }
 
@@ -291,7 +294,7 @@ static inline void rig_end_stack(struct backend_rig *rig)
 	assert_int_equal(rig->ref.discard_forbidden, 0);
 	assert_int_equal(rig->ref.blocker_count, 0);
 	assert_int_equal(rig->ref.state_count, 0);
-	assert_int_equal(rig->maps, 0);
+	assert_true(!rig->maps && !rig->map_bytes);
 }
 
 /* Boots rig->world. */

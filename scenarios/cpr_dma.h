@@ -166,13 +166,25 @@ static inline void cpr_finish_dma(struct cpr_machine *machine)
 
 /* ---- updates ---- */
 
+/* Of the save that goes on, and of no other. */
+static inline int cpr_keep_now(void *ctx, const char *name, uint32_t id, int fd)
+{
+	struct cpr_way *way = ctx;
+	struct cpr_process *process = way->process;
+
+	assert_ptr_equal(way, &process->ways[process->saves % 2]);
+	return cpr_keep(process, name, id, fd);
+}
+
 static inline bool cpr_try_save(struct cpr_process *process, enum vfio_migration_mode mode,
 				struct vfio_error *error)
 {
-	struct vfio_cpr_fds fds = { .ctx = process, .keep = cpr_keep };
+	struct cpr_way *way = &process->ways[++process->saves % 2];
+	struct vfio_cpr_fds fds = { .ctx = way, .keep = cpr_keep_now, .take = cpr_no_take };
 	const void *state = NULL;
 	size_t size = 0;
 
+	way->process = process;
 	*error = (struct vfio_error){ 0 };
 	process->fd_count = 0;
 	process->saved = false;
@@ -231,7 +243,7 @@ static inline struct cpr_process *cpr_heir(struct cpr_process *process,
 static inline bool cpr_try_load(struct cpr_process *process, struct vfio_error *error)
 {
 	struct cpr_process *heir = process->next;
-	struct vfio_cpr_fds fds = { .ctx = process, .take = cpr_take };
+	struct vfio_cpr_fds fds = { .ctx = process, .keep = cpr_no_keep, .take = cpr_take };
 
 	if (!heir->task) {
 		int keep[CPR_FDS + CPR_SPACES];

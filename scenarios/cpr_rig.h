@@ -36,6 +36,21 @@ static inline int cpr_keep(void *ctx, const char *name, uint32_t id, int fd)
 	return 0;
 }
 
+/* Saving only keeps and loading only takes, though a VMM may offer both to both. */
+static inline int cpr_no_keep(void *ctx, const char *name, uint32_t id, int fd)
+{
+	(void)ctx, (void)fd;
+	fail_msg("%s %u is kept by a process that is to take it", name, id);
+	return -EPIPE;
+}
+
+static inline int cpr_no_take(void *ctx, const char *name, uint32_t id)
+{
+	(void)ctx;
+	fail_msg("%s %u is taken by a process that is to keep it", name, id);
+	return -ENOENT;
+}
+
 /* What was kept by a save that failed after all is closed, as a VMM would. */
 static inline void cpr_drop_kept(struct cpr_process *process)
 {

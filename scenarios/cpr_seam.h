@@ -73,6 +73,11 @@ struct cpr_machine {
 	uint8_t *expect[CPR_SPACES]; /* what RAM must be in the end */
 };
 
+/* What keep() is called with: each save has another one. */
+struct cpr_way {
+	struct cpr_process *process;
+};
+
 struct cpr_process {
 	struct cpr_machine *machine;
 	struct vfake_task *task;
@@ -105,8 +110,10 @@ struct cpr_process {
 	uint32_t fail_register; /* the how-manieth piece of state cannot be registered */
 	/* what travels to the next process */
 	struct cpr_process *next;
-	bool keeps_numbers; /* exec: the descriptors are the same */
-	uint32_t fail_keep; /* the how-manieth descriptor cannot be kept */
+	bool keeps_numbers;	/* exec: the descriptors are the same */
+	uint32_t fail_keep;	/* the how-manieth descriptor cannot be kept */
+	struct cpr_way ways[2]; /* of its saves, in turn */
+	uint32_t saves;
 	struct cpr_fd fds[CPR_FDS];
 	uint32_t fd_count;
 	bool saved, saving;

@@ -394,7 +394,7 @@ static inline int cpr_watch_take(void *ctx, const char *name, uint32_t id)
 
 static inline bool cpr_watch_try_save(struct cpr_process *process, struct vfio_error *error)
 {
-	struct vfio_cpr_fds fds = { .ctx = process, .keep = cpr_watch_keep };
+	struct vfio_cpr_fds fds = { .ctx = process, .keep = cpr_watch_keep, .take = cpr_no_take };
 	const void *state = NULL;
 	size_t size = 0;
 
@@ -463,7 +463,7 @@ static inline struct cpr_process *cpr_watch_heir(struct cpr_process *process)
 static inline void cpr_watch_load(struct cpr_process *process, const struct text *text)
 {
 	struct cpr_process *heir = process->next;
-	struct vfio_cpr_fds fds = { .ctx = heir, .take = cpr_watch_take };
+	struct vfio_cpr_fds fds = { .ctx = heir, .keep = cpr_no_keep, .take = cpr_watch_take };
 	struct vfio_error error = { 0 };
 
 	heir->next = process;

@@ -18,6 +18,9 @@ WORLDS = {
                                      "page_sizes": ["64K"], "window_size": "1G"}},
     "noiommu": {"noiommu_enabled": True, "devices": [{**EDU, "noiommu": True}]},
     "noncoherent": {"devices": [{**EDU, "noncoherent": True}, {"name": "d1", "model": "e1000e"}]},
+    "coherent": {"enforce_coherency": True, "devices": [EDU]},
+    "two-families": {"base": "powernv",
+                     "devices": [EDU, {"name": "d1", "model": "e1000e", "tce_family": 1}]},
     "reserved": {"reserved": [{"start": 0, "last": "0xffff"},
                               {"start": "0xfee00000", "last": "0xfeefffff"},
                               {"start": "0xfffffff000000000", "last": "0xffffffffffffffff"}],
@@ -89,6 +92,7 @@ WRONG_TYPES = [
     ("dma_entry_limit", "number", "must be a number"),
     ("unsafe_interrupts", "bool", "must be true or false"),
     ("isolated_msi", "bool", "must be true or false"),
+    ("enforce_coherency", "bool", "must be true or false"),
     ("iommu_dirty_tracking", "bool", "must be true or false"),
     ("noiommu_enabled", "bool", "must be true or false"),
     ("compat_container", "bool", "must be true or false"),
@@ -108,6 +112,7 @@ DEVICE_TYPES = [
     ("bus_reset", "bool", "must be true or false"),
     ("noiommu", "bool", "must be true or false"),
     ("noncoherent", "bool", "must be true or false"),
+    ("tce_family", "number", "must be a number"),
     ("behaviour", "string", "must be a string"),
 ]
 EXAMPLES = [("null", "null"), ("true", "bool"), ("1.5", "fraction"), ("{}", "object")]

@@ -31,6 +31,7 @@ extern const struct story story_sharing;
 extern const struct story story_refused;
 extern const struct story story_policies;
 extern const struct story story_passed_fds;
+extern const struct story story_passed_fails;
 extern const struct story story_two_stacks;
 extern const struct story story_company;
 extern const struct story story_mixed;
@@ -67,6 +68,7 @@ extern const struct story story_dirty_changes;
 extern const struct story story_dirty_changes_devices;
 extern const struct story story_dirty_viommu;
 extern const struct story story_dirty_viommu_devices;
+extern const struct story story_dirty_mixed;
 extern const struct story story_dirty_start_fails;
 
 /* story_dirty_more.c */
@@ -80,6 +82,7 @@ extern const struct story story_dirty_rights;
 extern const struct story story_dirty_few;
 extern const struct story story_dirty_rom;
 extern const struct story story_dirty_log_fails;
+extern const struct story story_dirty_log_runs_on;
 
 /* story_failure.c */
 extern const struct story story_failing_calls;
@@ -104,6 +107,7 @@ extern const struct story story_vectors;
 /* story_cpr.c */
 extern const struct story story_cpr_transfer;
 extern const struct story story_cpr_exec;
+extern const struct story story_cpr_after;
 extern const struct story story_cpr_reboot;
 
 /* story_cpr_death.c */

@@ -360,6 +360,48 @@ const struct story story_passed_fds = {
 	.needs = NEEDS_CDEV,
 };
 
+/* Each call of the attach fails: the device, which stays open, has nothing on and can go. */
+static void run_passed_fails(struct stage *stage)
+{
+	struct vfio_device_options options = stage_options(stage, 0);
+	int lowest = stage->raw.open(stage->raw.ctx, "/dev/iommu");
+	struct vfake_file_view view;
+	struct vfio_error error;
+	char path[64];
+
+	assert_true(lowest >= 0); /* 0 is nobody's */
+	stage_ram(stage, stage->backend->ram, MIB);
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", options.cdev);
+	options.cdev = NULL;
+	for (uint64_t nth = 1; nth == 1 || stage->fail_call.hit; nth++) {
+		options.device_fd = stage->raw.open(stage->raw.ctx, path);
+		stage->fail_call = (struct stage_fault){ .at = nth, .code = -ENOMEM };
+		if (stage_try_attach(stage, 0, stage->memory, &options, &error)) {
+			stage_detach(stage, 0);
+			assert_int_equal(vfake_view_file(stage->task, options.device_fd, &view),
+					 -EBADF);
+			continue; /* it can do without that call, or there were not so many */
+		}
+		assert_int_equal(error.code, -ENOMEM);
+		assert_int_equal(vfake_view_file(stage->task, options.device_fd, &view), 0);
+		assert_int_equal(view.references, 1);
+		assert_int_equal(stage->raw.close(stage->raw.ctx, options.device_fd), 0);
+		stage_expect_empty(stage);
+	}
+	assert_in_range(stage->fail_call.at, 8, 63);
+	assert_int_equal(stage->raw.close(stage->raw.ctx, lowest), 0);
+	stage_expect_empty(stage);
+}
+
+const struct story story_passed_fails = {
+	.name = "attach-passed-fails",
+	.about = "a device that was passed in and could not be attached stays open, with nothing "
+		 "on",
+	.unswept = "it makes each call of the attach fail itself",
+	.run = run_passed_fails,
+	.needs = NEEDS_CDEV,
+};
+
 static void run_two_stacks(struct stage *stage)
 {
 	struct stage_ram *ram = stage_ram(stage, stage->backend->ram, MIB);

@@ -5,6 +5,8 @@
  */
 #include <uapi/kvm.h>
 
+#include <vfake/kvm.h>
+
 #include "cpr_recover.h"
 #include "stories.h"
 
@@ -123,33 +125,55 @@ static int new_vm(struct cpr_process *process)
 	return vm;
 }
 
+static void expect_vm(const struct cpr_process *process, int vm, uint32_t files)
+{
+	struct vfake_kvm_view view;
+
+	assert_int_equal(vfake_kvm_view(process->task, vm, &view), 0);
+	assert_int_equal(view.vfio_files, files);
+}
+
+/* Three devices of two containers: each container has a device that comes first. */
 static void run_vm(struct stage *stage)
 {
-	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
+	struct cpr_machine *machine = cpr_machine_new(stage, CPR_DEVICES, 2);
 	struct cpr_process *process;
 	struct vfio_error error = { 0 };
 	struct cpr_process *heir;
+	int vm;
 
 	cpr_let_die(machine, VFIO_MODE_CPR_TRANSFER);
 	process = cpr_process_start(machine);
-	cpr_check(vfio_set_kvm(process->vfio, new_vm(process), &error), &error);
+	vm = new_vm(process);
+	cpr_check(vfio_set_kvm(process->vfio, vm, &error), &error);
 	cpr_attach_all(process);
 	for (int round = 0; round < 3; round++) {
+		int next;
+
 		cpr_start_dma(process);
 		heir = cpr_heir(process, VFIO_MODE_CPR_TRANSFER);
 		cpr_save(process, VFIO_MODE_CPR_TRANSFER);
 		cpr_check(cpr_try_load(process, &error), &error);
 		/* Another process has another VM; it comes before the devices, or after them. */
+		next = new_vm(heir);
 		if (round & 1)
-			cpr_check(vfio_set_kvm(heir->vfio, new_vm(heir), &error), &error);
+			cpr_check(vfio_set_kvm(heir->vfio, next, &error), &error);
 		cpr_take_over(heir);
 		if (!(round & 1))
-			cpr_check(vfio_set_kvm(heir->vfio, new_vm(heir), &error), &error);
+			cpr_check(vfio_set_kvm(heir->vfio, next, &error), &error);
+		expect_vm(process, vm, CPR_DEVICES);
 		cpr_process_end(process);
 		process = heir;
+		vm = next;
+		expect_vm(process, vm, CPR_DEVICES);
 		cpr_expect_owner(process);
 		cpr_finish_dma(machine);
 	}
+	for (uint32_t i = 0; i < CPR_DEVICES; i++) {
+		expect_vm(process, vm, CPR_DEVICES - i);
+		vfio_device_detach(process->devices[i]);
+	}
+	expect_vm(process, vm, 0);
 	cpr_check(vfio_set_kvm(process->vfio, -1, &error), &error);
 	cpr_process_end(process);
 	cpr_machine_free(machine);
@@ -282,9 +306,9 @@ static void new_one_unplugs(struct stage *stage, uint32_t spaces)
 }
 
 /* The old process lets go of device 1 when it has been saved: it is the new one's or nobody's. */
-static void old_one_unplugs(struct stage *stage, bool taken)
+static void old_one_unplugs(struct stage *stage, uint32_t spaces, bool taken)
 {
-	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
+	struct cpr_machine *machine = cpr_machine_new(stage, 2, spaces);
 	struct cpr_process *process = cpr_process_start(machine);
 	struct vfio_error error = { 0 };
 	struct cpr_process *heir;
@@ -308,6 +332,7 @@ static void old_one_unplugs(struct stage *stage, bool taken)
 		cpr_process_end(heir);
 		assert_int_equal(stage_view(stage, 1).open_count, 0);
 		cpr_check(vfio_cpr_abort(process->vfio, &error), &error);
+		cpr_check(vfio_cpr_settle(process->vfio, &error), &error);
 		cpr_finish_dma(machine);
 		cpr_attach(process, 1);
 		cpr_expect_owner(process);
@@ -322,8 +347,10 @@ static void run_unplugged(struct stage *stage)
 {
 	new_one_unplugs(stage, 1);
 	new_one_unplugs(stage, 2);
-	old_one_unplugs(stage, true);
-	old_one_unplugs(stage, false);
+	for (uint32_t spaces = 1; spaces <= 2; spaces++) {
+		old_one_unplugs(stage, spaces, true);
+		old_one_unplugs(stage, spaces, false);
+	}
 }
 
 const struct story story_cpr_unplugged = {

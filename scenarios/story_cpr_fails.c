@@ -235,6 +235,39 @@ static void no_answer(struct cpr_process **process)
 	*process = expect_good(*process);
 }
 
+/* The first device could do with memory that is discarded, the second not, and the VMM insists. */
+static void refused_discard(struct cpr_process **process)
+{
+	struct cpr_process *heir = cpr_heir(*process, VFIO_MODE_CPR_TRANSFER);
+	struct vfio_device_options options;
+	struct vfio_error error = { 0 };
+
+	cpr_save(*process, VFIO_MODE_CPR_TRANSFER);
+	cpr_check(cpr_try_load(*process, &error), &error);
+	options = cpr_options(heir, 0);
+	options.may_discard = true;
+	heir->devices[0] = vfio_device_attach(heir->vfio, heir->memory[0], &options, &error);
+	cpr_check(heir->devices[0], &error);
+	heir->ref.needs_discard = true;
+	assert_false(cpr_try_attach(heir, 1, &error));
+	assert_int_equal(error.code, -EBUSY);
+	heir->ref.needs_discard = false;
+	/* It is given up, and the other one goes on, and leaves nothing behind. */
+	vfake_tick(heir->machine->kernel, UINT64_MAX);
+	cpr_check(vfio_cpr_finish(heir->vfio, &error), &error);
+	cpr_close_rest(*process, heir->task);
+	cpr_process_end(*process);
+	cpr_check(vfio_cpr_settle(heir->vfio, &error), &error);
+	cpr_finish_dma(heir->machine);
+	vfio_device_detach(heir->devices[0]);
+	assert_int_equal(heir->ref.warnings_seen, 0);
+	assert_int_equal(vfake_ledger(heir->machine->kernel).pinned_pages, 0);
+	memset(heir->devices, 0, sizeof(heir->devices));
+	cpr_attach_all(heir);
+	cpr_start_dma(heir);
+	*process = expect_good(heir);
+}
+
 static void run_load_fails(struct stage *stage)
 {
 	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
@@ -244,6 +277,7 @@ static void run_load_fails(struct stage *stage)
 	no_memory(&process);
 	if (stage->backend->kind == VFIO_BACKEND_LEGACY)
 		no_answer(&process);
+	refused_discard(&process);
 	lost(&process, "vfio/device/d0", 0);
 	lost(&process, "vfio/device/d0", 1);
 	lost(&process, "vfio/device/d0", 2);
@@ -319,30 +353,76 @@ const struct story story_cpr_other_memory = {
 	.needs = NEEDS_HANDOVER,
 };
 
-/* Memory that no other process can have is not left behind for devices to write to. */
-static void run_anonymous(struct stage *stage)
+/* What a piece of memory without a file can be: for the guest itself, or for its IOMMU. */
+static const struct {
+	enum vfio_memory_kind kind;
+	int prot; /* of the vIOMMU's map; 0: devices see the memory itself */
+} nameless[] = {
+	{ VFIO_MEMORY_RAM, 0 },		{ VFIO_MEMORY_ROM, 0 }, { VFIO_MEMORY_RAM, 3 },
+	{ VFIO_MEMORY_RAM, 1 },		{ VFIO_MEMORY_ROM, 1 }, { VFIO_MEMORY_DISCARDABLE, 0 },
+	{ VFIO_MEMORY_DISCARDABLE, 1 },
+};
+
+/* A page of it comes, nothing is handed over, and it goes. */
+static void refuse_nameless(struct cpr_process *process, enum vfio_memory_kind kind, int prot)
 {
-	struct cpr_machine *machine = cpr_machine_new(stage, 1, 1);
-	struct cpr_process *process = start(machine);
-	struct vfio_memory_region region = {
-		.name = "anonymous", .kind = VFIO_MEMORY_RAM, .start = (uint64_t)1 << 32, .fd = -1
-	};
+	uint64_t page = process->machine->backend->page;
+	struct vfio_memory_region region = { .name = "nameless",
+					     .kind = kind,
+					     .start = (uint64_t)1 << 32,
+					     .last = ((uint64_t)1 << 32) + page - 1,
+					     .granularity = page,
+					     .fd = -1 };
+	struct vfio_iommu_entry entry = { .iova = 0,
+					  .last = page - 1,
+					  .target = region.start,
+					  .prot = prot,
+					  .target_memory = process->memory[0] };
 	struct vfio_error error = { 0 };
 	uint32_t id;
 
-	region.last = region.start + machine->backend->page - 1;
-	assert_int_equal(vfake_mmap(process->task, machine->backend->page,
-				    VFAKE_PROT_READ | VFAKE_PROT_WRITE, -1, 0, &region.vaddr),
+	assert_int_equal(vfake_mmap(process->task, page, VFAKE_PROT_READ | VFAKE_PROT_WRITE, -1, 0,
+				    &region.vaddr),
 			 0);
 	cpr_check(vfio_memory_add(process->memory[0], &region, &id, &error), &error);
+	if (kind == VFIO_MEMORY_DISCARDABLE)
+		cpr_check(vfio_memory_populate(process->memory[0], id, region.start, region.last,
+					       &error),
+			  &error);
+	if (prot)
+		assert_int_equal(
+			vfio_memory_iommu_update(process->guest[0], process->viommus[0], &entry),
+			0);
 	save_fails(process, -EINVAL);
+	entry.prot = 0;
+	if (prot)
+		assert_int_equal(
+			vfio_memory_iommu_update(process->guest[0], process->viommus[0], &entry),
+			0);
 	vfio_memory_del(process->memory[0], id);
-	stop(expect_good(process));
+	assert_int_equal(vfake_munmap(process->task, region.vaddr, page), 0);
+}
+
+/* Memory that no other process can have is not left behind for devices to reach. */
+static void run_anonymous(struct stage *stage)
+{
+	for (int viommu = 0; viommu < 2; viommu++) {
+		struct cpr_machine *machine = cpr_machine_new(stage, 1, 1);
+		struct cpr_process *process;
+
+		machine->viommu = viommu;
+		process = start(machine);
+		for (size_t i = 0; i < sizeof(nameless) / sizeof(nameless[0]); i++) {
+			if (!nameless[i].prot == !viommu)
+				refuse_nameless(process, nameless[i].kind, nameless[i].prot);
+		}
+		stop(expect_good(process));
+	}
 }
 
 const struct story story_cpr_anonymous = {
 	.name = "cpr-anonymous",
-	.about = "memory without a file cannot be handed over",
+	.about = "memory without a file, of each kind, cannot be handed over",
 	.run = run_anonymous,
 	.needs = NEEDS_HANDOVER,
 };
@@ -408,8 +488,27 @@ static void split(struct cpr_process *heir)
 	vfio_memory_free(memory);
 }
 
+/* Groups that are not the device's, though they begin as its group does, or it as they. */
+static void other_groups(struct cpr_process *heir)
+{
+	struct vfio_device_options options = cpr_options(heir, 0);
+	size_t length = strlen(options.group);
+	struct vfio_error error = { 0 };
+	char longer[64], shorter[64];
+	const char *groups[] = { "4711", longer, shorter };
+
+	snprintf(longer, sizeof(longer), "%s0", options.group);
+	snprintf(shorter, sizeof(shorter), "%.*s", (int)length - 1, options.group);
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		options.group = groups[i];
+		assert_null(vfio_device_attach(heir->vfio, heir->memory[0], &options, &error));
+		expect_misuse(heir, &error, -EINVAL);
+	}
+}
+
 static void misuse_new(struct cpr_process *heir)
 {
+	static const char *const nobody[] = { "d", "d00", "0", "d0 ", " d0", "D0", "d01" };
 	struct vfio_device_options options = cpr_options(heir, 2);
 	struct vfio_error error = { 0 };
 
@@ -420,17 +519,20 @@ static void misuse_new(struct cpr_process *heir)
 	expect_misuse(heir, &error, -EBUSY);
 	assert_null(vfio_device_attach(heir->vfio, heir->memory[0], &options, &error));
 	expect_misuse(heir, &error, -ENOENT);
+	/* A name is what it is from its first byte to its last. */
+	options = cpr_options(heir, 0);
+	for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+		options.name = nobody[i];
+		assert_null(vfio_device_attach(heir->vfio, heir->memory[0], &options, &error));
+		expect_misuse(heir, &error, -ENOENT);
+	}
 	options = cpr_options(heir, 0);
 	options.backend = options.backend == VFIO_BACKEND_IOMMUFD ? VFIO_BACKEND_LEGACY
 								  : VFIO_BACKEND_IOMMUFD;
 	assert_null(vfio_device_attach(heir->vfio, heir->memory[0], &options, &error));
 	expect_misuse(heir, &error, -EINVAL);
-	if (heir->machine->backend->kind == VFIO_BACKEND_LEGACY) {
-		options = cpr_options(heir, 0);
-		options.group = "4711";
-		assert_null(vfio_device_attach(heir->vfio, heir->memory[0], &options, &error));
-		expect_misuse(heir, &error, -EINVAL);
-	}
+	if (heir->machine->backend->kind == VFIO_BACKEND_LEGACY)
+		other_groups(heir);
 	cpr_attach(heir, 0);
 	split(heir);
 }

@@ -132,6 +132,34 @@ static void mediated(struct cpr_machine *machine)
 	cpr_process_end(process);
 }
 
+/* A new process that calls a device mediated which was none: it blocks, until it is given up. */
+static void mediated_there(struct cpr_machine *machine)
+{
+	struct cpr_process *process = cpr_process_start(machine), *heir;
+	struct vfio_device_options options;
+	struct vfio_error error = { 0 };
+
+	cpr_attach_all(process);
+	for (int detaches = 0; detaches < 2; detaches++) {
+		heir = cpr_heir(process, VFIO_MODE_CPR_TRANSFER);
+		cpr_save(process, VFIO_MODE_CPR_TRANSFER);
+		cpr_check(cpr_try_load(process, &error), &error);
+		options = cpr_options(heir, 0);
+		options.mediated = true;
+		heir->devices[0] =
+			vfio_device_attach(heir->vfio, heir->memory[0], &options, &error);
+		cpr_check(heir->devices[0], &error);
+		assert_int_equal(blockers(heir, "device d0:"), 1);
+		if (detaches) {
+			vfio_device_detach(heir->devices[0]);
+			assert_int_equal(blockers(heir, ""), 0);
+		}
+		cpr_process_end(heir);
+		cpr_check(vfio_cpr_abort(process->vfio, &error), &error);
+	}
+	cpr_process_end(process);
+}
+
 /* A device node has no name but the one that it is given. */
 static void long_name(struct cpr_machine *machine)
 {
@@ -166,6 +194,7 @@ static void run_blocked_device(struct stage *stage)
 	struct cpr_machine *machine = cpr_machine_new(stage, 2, 1);
 
 	mediated(machine);
+	mediated_there(machine);
 	if (stage->backend->kind == VFIO_BACKEND_IOMMUFD)
 		long_name(machine);
 	cpr_machine_free(machine);

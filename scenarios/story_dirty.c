@@ -246,47 +246,70 @@ const struct story story_dirty_changes_devices = {
 	.model = "migrate",
 };
 
+/* Two pages before a border of RAM and two behind it, mapped at @iova: each is told where it is. */
+static void play_border(const struct writer *before, const struct writer *behind,
+			const struct stage_engine *engine, struct vfio_memory *space, uint64_t iova)
+{
+	uint64_t unit = before->unit;
+	struct vfio_error error = { 0 };
+
+	assert_int_equal(stage_fill(engine, 1, iova + unit, 64), STAGE_DMA_DONE);
+	assert_int_equal(stage_fill(engine, 1, iova + 2 * unit, 64), STAGE_DMA_DONE);
+	assert_true(vfio_memory_log_sync(space, &error));
+	expect_dirty(before, (const uint64_t[]){ 2 * MIB / unit - 1, UINT64_MAX });
+	expect_dirty(behind, (const uint64_t[]){ 0, UINT64_MAX });
+}
+
+/* The guest maps @count pages at page @at to @target. Returns what it has mapped. */
+static struct vfio_iommu_entry map_pages(const struct writer *writer, const struct stage_ram *iommu,
+					 uint64_t at, uint64_t count, uint64_t target, int prot)
+{
+	struct vfio_iommu_entry entry = { .iova = at * writer->unit,
+					  .last = (at + count) * writer->unit - 1,
+					  .target = target,
+					  .prot = prot,
+					  .target_memory = writer->stage->memory };
+
+	assert_int_equal(vfio_memory_iommu_update(iommu->memory, iommu->id, &entry), 0);
+	return entry;
+}
+
 /* Behind a vIOMMU the pages are those of the RAM that the guest mapped. */
 static void play_viommu(struct stage *stage, bool exact)
 {
 	struct writer writer = writer_start(stage, exact);
+	struct writer behind = writer;
 	struct vfio_memory_region region = { .name = "viommu",
 					     .kind = VFIO_MEMORY_IOMMU,
 					     .last = ((uint64_t)1 << 30) - 1,
 					     .iommu_pgsizes = stage->backend->page };
 	struct vfio_memory *space = stage_space(stage);
 	struct stage_ram *iommu = stage_add(stage, space, &region);
-	uint64_t unit = writer.unit;
-	struct vfio_iommu_entry ring = { .last = unit - 1,
-					 .target = writer.ring->region.start,
-					 .prot = 3,
-					 .target_memory = stage->memory };
-	struct vfio_iommu_entry work = { .iova = 16 * unit,
-					 .last = 20 * unit - 1,
-					 .target = writer.ram->region.start + 8 * unit,
-					 .prot = 3,
-					 .target_memory = stage->memory };
+	uint64_t unit = writer.unit, ring = writer.ring->region.start;
+	uint64_t low = writer.ram->region.start, high = low + 2 * MIB;
 	struct stage_engine engine = { stage, 0, 0, writer.ring->host };
+	struct vfio_iommu_entry work;
 	struct vfio_error error = { 0 };
 
+	behind.ram = stage_ram(stage, high, 2 * MIB);
 	stage_attach_to(stage, 0, space);
-	assert_int_equal(vfio_memory_iommu_update(space, iommu->id, &ring), 0);
-	assert_int_equal(vfio_memory_iommu_update(space, iommu->id, &work), 0);
+	map_pages(&writer, iommu, 0, 1, ring, 3);
+	map_pages(&writer, iommu, 8, 1, ring, 1); /* read only, in front of what is written */
+	work = map_pages(&writer, iommu, 16, 4, low + 8 * unit, 3);
+	map_pages(&writer, iommu, 32, 4, high - 2 * unit, 3);
 	start_log(&writer);
 	assert_true(vfio_memory_log_start(space, &error));
 	assert_int_equal(stage_fill(&engine, 1, 17 * unit, 64), STAGE_DMA_DONE);
 	assert_true(vfio_memory_log_sync(space, &error));
 	expect_dirty(&writer, (const uint64_t[]){ 9, UINT64_MAX });
+	play_border(&writer, &behind, &engine, space, 32 * unit);
 	/* What is unmapped is told at once. */
 	assert_int_equal(stage_fill(&engine, 1, 19 * unit, 64), STAGE_DMA_DONE);
 	work.prot = 0;
 	assert_int_equal(vfio_memory_iommu_update(space, iommu->id, &work), 0);
 	expect_dirty(&writer, (const uint64_t[]){ 11, UINT64_MAX });
 	/* What is mapped while logging is on is watched as well. */
-	work.prot = 3;
-	work.iova = 64 * unit;
-	work.last = 68 * unit - 1;
-	assert_int_equal(vfio_memory_iommu_update(space, iommu->id, &work), 0);
+	map_pages(&writer, iommu, 64, 4, low + 8 * unit, 3);
 	assert_int_equal(stage_fill(&engine, 1, 64 * unit, 64), STAGE_DMA_DONE);
 	assert_true(vfio_memory_log_sync(space, &error));
 	writer.exact = false;
@@ -320,6 +343,69 @@ const struct story story_dirty_viommu_devices = {
 	.run = run_viommu_devices,
 	.needs = NEEDS_MAPS,
 	.model = "migrate",
+};
+
+/* ---- devices that track, and others, in one address space ---- */
+
+static void second_is_plain(struct vfake_world *world)
+{
+	world->devices[1].model = VFAKE_MODEL_COPY;
+}
+
+static void stop_log(const struct writer *writer)
+{
+	struct stage *stage = writer->stage;
+	struct vfake_pci_view driver;
+
+	vfio_memory_log_stop(stage->memory);
+	for (unsigned int i = 0; i < STAGE_DEVICES; i++) {
+		assert_int_equal(vfake_view_pci(stage->kernel, stage_name(i), &driver), 0);
+		assert_false(driver.dma_logging);
+		assert_false(stage_view(stage, i).dirty_tracking);
+	}
+}
+
+/* Who tracks is settled when tracking starts; who comes and goes then does not change who stops. */
+static void run_mixed(struct stage *stage)
+{
+	struct writer writer = writer_start(stage, true);
+	struct writer loose = writer;
+
+	loose.exact = false;
+	stage_attach(stage, 0);
+	start_log(&writer);
+	stage_attach(stage, 1);
+	write_page(&writer, 0, 3);
+	write_page(&writer, 1, 5);
+	expect_dirty(&loose, (const uint64_t[]){ 3, 5, UINT64_MAX });
+	stop_log(&writer);
+	/* The second one cannot, so the first one does not. */
+	start_log(&writer);
+	write_page(&writer, 0, 4);
+	write_page(&writer, 1, 6);
+	expect_dirty(&loose, (const uint64_t[]){ 4, 6, UINT64_MAX });
+	write_page(&writer, 1, 7);
+	stage_detach(stage, 1);
+	expect_dirty(&loose, (const uint64_t[]){ 7, UINT64_MAX });
+	stop_log(&writer);
+	/* Alone it can. */
+	start_log(&writer);
+	expect_dirty(&writer, nothing);
+	write_page(&writer, 0, 8);
+	expect_dirty(&writer, (const uint64_t[]){ 8, UINT64_MAX });
+	stop_log(&writer);
+	stage_detach(stage, 0);
+	stage_expect_empty(stage);
+}
+
+const struct story story_dirty_mixed = {
+	.name = "dirty-mixed",
+	.about = "a device that tracks its DMA and one that does not, while tracking starts and "
+		 "stops",
+	.run = run_mixed,
+	.needs = NEEDS_MAPS,
+	.model = "migrate",
+	.prepare = second_is_plain,
 };
 
 /* ---- starting to track fails ---- */

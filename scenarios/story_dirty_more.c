@@ -398,6 +398,46 @@ const struct story story_dirty_log_fails = {
 	.model = "migrate",
 };
 
+/* The first one cannot be stopped, then not before the next start, and then it can. */
+static void run_log_runs_on(struct stage *stage)
+{
+	struct place place = place_in(stage, 0, stage->memory);
+	struct vfio_error error = { 0 };
+
+	for (unsigned int i = 0; i < 2; i++)
+		stage_attach(stage, i);
+	for (unsigned int round = 0; round < 2; round++) {
+		log_on(stage->memory);
+		write_page(&place, 1);
+		expect_written(&place, 1 << 1);
+		fail_feature(stage, 1);
+		vfio_memory_log_stop(stage->memory);
+		assert_true(stage->fail_call.hit);
+		assert_int_equal(stage->ref.warnings_seen, round + 1);
+		fail_feature(stage, 1);
+		assert_false(vfio_memory_log_start(stage->memory, &error));
+		assert_true(stage->fail_call.hit);
+		fail_feature(stage, 0);
+	}
+	log_on(stage->memory);
+	write_page(&place, 2);
+	expect_written(&place, 1 << 2);
+	vfio_memory_log_stop(stage->memory);
+	for (unsigned int i = 0; i < 2; i++)
+		stage_detach(stage, i);
+	stage_expect_empty(stage);
+}
+
+const struct story story_dirty_log_runs_on = {
+	.name = "dirty-log-runs-on",
+	.about = "a device that does not stop tracking is stopped before the next start, or keeps "
+		 "it from starting",
+	.unswept = "a log that runs on ends with the next start, whether that works or not",
+	.run = run_log_runs_on,
+	.needs = NEEDS_MAPS | NEEDS_SHARING,
+	.model = "migrate",
+};
+
 /* ---- maps that go and cannot be asked about ---- */
 
 /* The guest unmaps a page that was written, while something fails. */

@@ -180,6 +180,51 @@ static void ranges_are_those_of_the_kernel(void **state)
 	rig_refuses(rig, "d0", -EMSGSIZE, "cannot set up an IOAS");
 }
 
+static void expect_ranges(struct vfio_device *device, uint32_t count, uint64_t alignment)
+{
+	struct vfio_container_info info = rig_info(device);
+
+	assert_int_equal(info.range_count, count);
+	assert_true(info.pgsizes == -alignment);
+}
+
+static void tell(uint32_t count, uint64_t alignment)
+{
+	told.count = count;
+	told.alignment = alignment;
+}
+
+/* What one device cannot have, those that share its IOAS cannot. */
+static void ranges_are_those_of_all_devices(void **state)
+{
+	struct backend_rig *rig = *state;
+	struct vfio_device *first, *second;
+
+	rig_start(rig);
+	rig->instead = tell_ranges;
+	tell(8, 4096);
+	first = rig_attach(rig, "d0");
+	expect_ranges(first, 8, 4096);
+	tell(4, 65536);
+	second = rig_attach(rig, "d1");
+	assert_ptr_equal(vfio_device_container(first), vfio_device_container(second));
+	expect_ranges(first, 4, 65536);
+	tell(8, 4096);
+	vfio_device_detach(second);
+	expect_ranges(first, 8, 4096);
+	/* Who cannot be told of them does not come in; who goes leaves what was known. */
+	tell(RANGES + 1, 4096);
+	rig_refuses(rig, "d1", -E2BIG, "IOMMU_IOAS_IOVA_RANGES");
+	expect_ranges(first, 8, 4096);
+	assert_int_equal(rig_info(first).devices, 1);
+	tell(3, 8192);
+	second = rig_attach(rig, "d1");
+	tell(RANGES + 1, 4096);
+	vfio_device_detach(first);
+	expect_ranges(second, 3, 8192);
+	vfio_device_detach(second);
+}
+
 /* ---- tracking of written pages ---- */
 
 /* Answers of IOMMU_GET_HW_INFO for a first device: error, or the capability or not. */
@@ -533,6 +578,7 @@ int main(void)
 		IOMMUFD_STORY(an_iommufd_is_who_shares_it),
 		IOMMUFD_STORY(a_cdev_that_is_not_there_is_named),
 		IOMMUFD_STORY(ranges_are_those_of_the_kernel),
+		IOMMUFD_STORY(ranges_are_those_of_all_devices),
 		IOMMUFD_STORY(an_iommu_tracks_or_not),
 		IOMMUFD_STORY(a_container_tracks_as_a_whole),
 		IOMMUFD_STORY(who_comes_later_is_tracked),

@@ -13,9 +13,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree
 from pathlib import Path
+
+from cli_rig import run_cases
 
 PASS, FAIL, USAGE, SKIPPED, BROKEN = 0, 1, 2, 4, 125
 
@@ -487,23 +488,5 @@ def test_list_faults(cli):
     assert "--faults" in cli.run("list", "--help").out
 
 
-def main(arguments):
-    if len(arguments) != 5:
-        print(__doc__.strip())
-        return 2
-    cases = [(name, case) for name, case in globals().items() if name.startswith("test_")]
-    failed = 0
-    for name, case in cases:
-        with tempfile.TemporaryDirectory() as directory:
-            try:
-                case(Cli(arguments, directory))
-                print(f"ok {name}")
-            except Exception as error:  # whatever a case dies of, the others still run
-                failed += 1
-                print(f"not ok {name}: {type(error).__name__}: {error}")
-    print(f"{len(cases) - failed} passed, {failed} failed")
-    return 1 if failed or not cases else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_cases(globals(), 5, Cli))

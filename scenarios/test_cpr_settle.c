@@ -269,7 +269,7 @@ static void run_finish_fails(struct stage *stage)
 	pair_free(pair);
 }
 
-/* Each call that the kernel refuses: what was done is not there any more, the rest is tried. */
+/* Each call that the kernel refuses: what is not there is asked for once more, and the rest. */
 static void run_destroy_fails(struct stage *stage)
 {
 	static const uint32_t owners[] = { 1, 2, 1, 1, 1, 2 };
@@ -300,6 +300,42 @@ static void run_destroy_fails(struct stage *stage)
 		cpr_expect_lines(heir, pair->rest.text);
 		pair_free(pair);
 	}
+}
+
+/* The first of two objects is gone, the second not yet; and a new one gets the first one's number.
+ */
+static void run_number_again(struct stage *stage)
+{
+	struct cpr_machine *machine = cpr_machine_new(stage, CPR_DEVICES, 2);
+	struct cpr_process *process = cpr_watch_start(machine), *heir;
+	struct vfio_error error = { 0 };
+	uint32_t table, ioas;
+	char line[64];
+
+	cpr_watch_attach(process);
+	table = cpr_number(process, IOMMU_HWPT_ALLOC, 0);
+	ioas = cpr_number(process, IOMMU_IOAS_ALLOC, 0);
+	heir = cpr_watch_heir(process);
+	cpr_watch_save(process);
+	cpr_watch_load(process, NULL);
+	cpr_attach(heir, 1);
+	cpr_check(vfio_cpr_finish(heir->vfio, &error), &error);
+	cpr_close_rest(process, heir->task);
+	cpr_watch_end(process);
+	heir->fail_request = IOMMU_DESTROY;
+	heir->fail_at = 2;
+	heir->fail_code = -EIO;
+	heir->requests_failed = 0;
+	assert_false(vfio_cpr_settle(heir->vfio, &error));
+	cpr_attach(heir, 0);
+	assert_int_equal(cpr_number(heir, IOMMU_IOAS_ALLOC, 0), table);
+	cpr_forget(heir);
+	cpr_check(vfio_cpr_settle(heir->vfio, &error), &error);
+	snprintf(line, sizeof(line), "vfio/iommufd 1: destroy %u\n", ioas);
+	cpr_expect_lines(heir, line);
+	expect_settled(heir);
+	cpr_watch_end(heir);
+	cpr_machine_free(machine);
 }
 
 /* An iommufd that nobody has any more has taken all along; the other is still there. */
@@ -338,6 +374,9 @@ static const struct story checks[] = {
 	  .needs = NEEDS_HANDOVER | NEEDS_CDEV | NEEDS_EXACT_TRACKING },
 	{ .name = "destroy_fails",
 	  .run = run_destroy_fails,
+	  .needs = NEEDS_HANDOVER | NEEDS_CDEV | NEEDS_EXACT_TRACKING },
+	{ .name = "number_again",
+	  .run = run_number_again,
 	  .needs = NEEDS_HANDOVER | NEEDS_CDEV | NEEDS_EXACT_TRACKING },
 	{ .name = "left",
 	  .run = run_left,

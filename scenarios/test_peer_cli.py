@@ -176,17 +176,20 @@ class Peer(unittest.TestCase):
         with open(world, "w", encoding="utf-8") as file:
             file.write("{")
         for arguments in (["--listen", missing], ["--listen", "x" * 200],
-                          ["--listen", self.path, "--world", world],
-                          ["--listen", self.path, "--io-event", "0:0:3:1"],
-                          ["--listen", self.path, "--world", world + "x"]):
+                          ["--listen", self.path, "--io-event", "0:0:3:1"]):
             done = run(*arguments)
             self.assertEqual(done.returncode, 1, arguments)
             self.assertEqual(len(done.stderr.splitlines()), 1)
+        for bad in (world, world + "x"):
+            done = run("--listen", self.path, "--world", bad)
+            self.assertEqual(done.returncode, 2, bad)
+            self.assertEqual(len(done.stderr.splitlines()), 2)
+            self.assertTrue(done.stderr.startswith(bad + ":"), done.stderr)
         with open(world, "w", encoding="utf-8") as file:
-            file.write('{"version": 1}')
+            file.write("{}")
         done = run("--listen", self.path, "--world", world, "--device", "d7")
         self.assertEqual(done.returncode, 1)
-        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertEqual(done.stderr, "vfake peer: d7: there is no such device\n")
 
     def test_help(self):
         done = run("--help")

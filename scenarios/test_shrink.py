@@ -10,9 +10,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+
+from cli_rig import run_cases
 
 PASS, FAIL, USAGE = 0, 1, 2
 LINES_MAX = 20  # most recordings have 60 to 120
@@ -192,23 +193,5 @@ def test_crash_and_hang(bench):
     assert time.monotonic() - began < 120
 
 
-def main(arguments):
-    if len(arguments) != 2:
-        print(__doc__.strip())
-        return 2
-    cases = [(name, case) for name, case in globals().items() if name.startswith("test_")]
-    failed = 0
-    for name, case in cases:
-        with tempfile.TemporaryDirectory() as directory:
-            try:
-                case(Bench(arguments[0], arguments[1], directory))
-                print(f"ok {name}")
-            except Exception as error:  # whatever a case dies of, the others still run
-                failed += 1
-                print(f"not ok {name}: {type(error).__name__}: {error}")
-    print(f"{len(cases) - failed} passed, {failed} failed")
-    return 1 if failed or not cases else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_cases(globals(), 2, lambda given, directory: Bench(*given, directory)))

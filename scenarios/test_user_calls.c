@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Calls of a device behind a vfio-user server: what becomes of answers that are too short, too long
- * or at the very end of the buffer, of areas to map, and of posted writes that cannot be sent.
+ * or at the very end of the buffer, of areas to map, and of posted writes that cannot be sent; and
+ * who hears that the server is gone.
  */
 #include <sys/mman.h>
 
@@ -253,12 +254,14 @@ static bool region_answer(struct rig *rig, const struct vfio_user_header *header
 
 static int zero_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t offset, uint64_t *addr)
 {
-	(void)ctx;
+	struct rig *rig = ctx;
+
 	assert_int_equal(len, 4096);
 	assert_int_equal(prot, PROT_READ);
 	assert_int_equal(fd, 0);
 	assert_int_equal(offset, 0x20000 + 4096);
 	*addr = 0x1234000;
+	rig->map_bytes += len;
 	return 0;
 }
 
@@ -422,12 +425,49 @@ static void posted_before(void **state)
 	assert_int_equal(rig_peek(rig, 0, 0, &value), 0);
 }
 
+/* Memory comes, which the server does not hear of: how often the container's trouble was told. */
+static uint32_t told_of_memory(struct rig *rig, uint64_t at)
+{
+	rig->ref.broken_seen = 0;
+	rig_ram(rig, at, (void *)(uintptr_t)(1 << 30), PAGE, -1);
+	return rig->ref.broken_seen;
+}
+
+/* That the server is gone is told of the device, and of its container, whichever comes first: once
+ * each. */
+static void both_are_told(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint64_t first = 0; first < 2; first++) {
+		uint64_t at = 4 * PAGE * first;
+
+		assert_int_equal(rig_attach(rig), 0);
+		rig->ref.errors_seen = 0;
+		rig->gone = true;
+		if (first)
+			vfio_device_poll(rig->device);
+		/* The map, and that there will be no other. */
+		assert_int_equal(told_of_memory(rig, at), 2);
+		assert_int_equal(rig->ref.broken_code, -EPIPE);
+		vfio_device_poll(rig->device);
+		assert_int_equal(told_of_memory(rig, at + 2 * PAGE), 1);
+		vfio_device_poll(rig->device);
+		assert_int_equal(rig->ref.errors_seen, 1);
+		vfio_device_detach(rig->device);
+		rig->gone = false;
+		vfio_memory_free(rig->memory);
+		rig->memory = vfio_memory_new(NULL);
+	}
+}
+
 int main(void)
 {
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
 	const struct CMUnitTest tests[] = {
-		RIG_TEST(edges),  RIG_TEST(longest_message), RIG_TEST(areas),
-		RIG_TEST(posted), RIG_TEST(posted_before),   RIG_TEST(posted_in_vain),
+		RIG_TEST(edges),	 RIG_TEST(longest_message), RIG_TEST(areas),
+		RIG_TEST(posted),	 RIG_TEST(posted_before),   RIG_TEST(posted_in_vain),
+		RIG_TEST(both_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,10 +80,22 @@ static bool features(struct rig *rig, const struct vfio_user_header *header, con
 	return true;
 }
 
-/* How many words a report has, and that each page is told once and at its place. */
-static void reports(void **state)
+/* Pages of @page bytes that are told once and at their place. */
+static void expect_told(struct rig *rig, uint64_t page, uint32_t words)
 {
-	struct rig *rig = *state;
+	for (uint64_t i = 0; i < PAGES; i++) {
+		uint64_t report = i / 64 / words, at = (1 << 30) + i * page;
+		bool dirty = i % 64 == 63 || i % 64 == report % 63;
+
+		assert_int_equal(vfio_memory_test_dirty(rig->memory, at, true), dirty);
+		assert_int_equal(vfio_memory_test_dirty(rig->memory, at + page - PAGE, true),
+				 dirty && page > PAGE);
+	}
+}
+
+/* How many words a report has, for pages of @page bytes. Nobody looks into them. */
+static void reports_of(struct rig *rig, uint64_t page)
+{
 	static const struct {
 		const char *bitmap_bytes;
 		uint32_t words; /* in a report */
@@ -99,33 +111,35 @@ static void reports(void **state)
 		uint32_t id;
 
 		snprintf(caps, sizeof(caps),
-			 "{\"capabilities\":{\"max_msg_fds\":8,"
+			 "{\"capabilities\":{\"max_msg_fds\":8,\"pgsizes\":%llu,"
 			 "\"migration\":{\"max_bitmap_size\":%s}}}",
-			 cases[i].bitmap_bytes);
+			 (unsigned long long)page, cases[i].bitmap_bytes);
 		rig->caps = caps;
 		rig->hook = features;
 		rig->hook_ctx = &server;
-		id = rig_ram(rig, 1 << 30, ram, sizeof(ram), -1);
+		id = rig_ram(rig, 1 << 30, (void *)(uintptr_t)(1 << 30), PAGES * page, -1);
 		assert_int_equal(rig_attach(rig), 0);
 		assert_true(vfio_memory_log_start(rig->memory, &error));
 		assert_true(vfio_memory_log_sync(rig->memory, &error));
 		assert_int_equal(server.reports, (total + words - 1) / words);
 		assert_int_equal(server.last.iova,
-				 (1 << 30) + (server.reports - 1) * words * 64ULL * PAGE);
-		assert_int_equal(server.last.iova + server.last.length, (1 << 30) + sizeof(ram));
-		assert_int_equal(server.last.page_size, PAGE);
-		for (uint64_t page = 0; page < PAGES; page++) {
-			uint64_t report = page / 64 / words;
-
-			assert_int_equal(
-				vfio_memory_test_dirty(rig->memory, (1 << 30) + page * PAGE, true),
-				page % 64 == 63 || page % 64 == report % 63);
-		}
+				 (1 << 30) + (server.reports - 1) * words * 64ULL * page);
+		assert_int_equal(server.last.iova + server.last.length, (1 << 30) + PAGES * page);
+		assert_int_equal(server.last.page_size, page);
+		expect_told(rig, page, words);
+		vfio_memory_del(rig->memory, id); /* which is asked for in such pages, too */
 		vfio_memory_log_stop(rig->memory);
 		rig->hook = NULL;
 		vfio_device_detach(rig->device);
-		vfio_memory_del(rig->memory, id);
 	}
+}
+
+static void reports(void **state)
+{
+	static const uint64_t pages[] = { PAGE, 64 << 10, 2 << 20 };
+
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+		reports_of(*state, pages[i]);
 }
 
 static bool short_of_memory;

@@ -203,6 +203,39 @@ static void without_descriptors(void **state)
 	expect(&script, 2, EVENTFD, 1, 2, 0, -1);
 }
 
+/* As many descriptors in a message as the server takes, which is one where it does not say. */
+static void descriptors_in_a_message(void **state)
+{
+	static const struct {
+		const char *caps;
+		uint32_t most;
+	} cases[] = {
+		{ "{\"capabilities\":{}}", 1 },
+		{ "{\"capabilities\":{\"write_multiple\":true}}", 1 },
+		{ "{\"capabilities\":{\"max_msg_fds\":1}}", 1 },
+		{ "{\"capabilities\":{\"max_msg_fds\":3}}", 3 },
+		{ "{\"capabilities\":{\"max_msg_fds\":8}}", 8 },
+	};
+	struct rig *rig = *state;
+	int fds[MESSAGES_MAX];
+
+	for (int i = 0; i < MESSAGES_MAX; i++)
+		fds[i] = 100 + i;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct script script = { 0 };
+		uint32_t most = cases[i].most;
+
+		rig->caps = cases[i].caps;
+		assert_int_equal(rig_attach(rig), 0);
+		use(rig, &script);
+		assert_int_equal(enable(rig, 0, MESSAGES_MAX, fds), 0);
+		assert_int_equal(script.count, (MESSAGES_MAX + most - 1) / most);
+		expect(&script, 0, EVENTFD, 0, most, most, 100);
+		rig->hook = NULL;
+		vfio_device_detach(rig->device);
+	}
+}
+
 /* The other actions: what the server says is what the program hears. */
 static void actions(void **state)
 {
@@ -233,6 +266,7 @@ int main(void)
 		RIG_TEST(messages),
 		RIG_TEST(taken_back),
 		RIG_TEST(without_descriptors),
+		RIG_TEST(descriptors_in_a_message),
 		RIG_TEST(actions),
 	};
 

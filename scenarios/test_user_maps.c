@@ -534,6 +534,51 @@ static void descriptors(void **state)
 	}
 }
 
+/* ---- any of a few ---- */
+
+/* Refuses the maps whose bit is set, in the order of coming. */
+static bool refuse_some(struct rig *rig, const struct vfio_user_header *header,
+			const uint8_t *payload, uint32_t size)
+{
+	uint32_t *mask = rig->hook_ctx;
+	bool refused;
+
+	(void)payload, (void)size;
+	if (header->cmd != VFIO_USER_DMA_MAP)
+		return false;
+	refused = *mask & 1;
+	*mask >>= 1;
+	if (refused)
+		rig_error(rig, header, EIO);
+	return refused;
+}
+
+/* Whichever are refused: those are told, the others are there, and nobody waits for anything. */
+static void any_of_a_few(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t ids[6];
+
+	assert_int_equal(rig_attach(rig), 0);
+	rig->waited = 0;
+	for (uint32_t all = 0; all < 1 << 6; all++) {
+		uint32_t mask = all, refused = (uint32_t)__builtin_popcount(all);
+
+		use(rig, refuse_some, &mask);
+		add_pages(rig, 0, 6, ids);
+		assert_int_equal(rig->ref.broken_seen, refused);
+		assert_int_equal(mappings(rig), 6 - refused);
+		vfio_memory_begin(rig->memory);
+		for (uint32_t i = 0; i < 6; i++)
+			vfio_memory_del(rig->memory, ids[i]);
+		vfio_memory_commit(rig->memory);
+		assert_int_equal(mappings(rig), 0);
+		assert_int_equal(rig->seen[VFIO_USER_DMA_MAP], 6);
+		assert_int_equal(rig->seen[VFIO_USER_DMA_UNMAP], 6);
+		assert_int_equal(rig->waited, 0);
+	}
+}
+
 int main(void)
 {
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
@@ -542,6 +587,7 @@ int main(void)
 		RIG_TEST(short_of_memory),     RIG_TEST(full_for_one), RIG_TEST(many_refused),
 		RIG_TEST(another_command),     RIG_TEST(doubt),	       RIG_TEST(before_discard),
 		RIG_TEST(after_posted_writes), RIG_TEST(ids_of_both),  RIG_TEST(descriptors),
+		RIG_TEST(any_of_a_few),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

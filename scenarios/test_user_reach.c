@@ -105,15 +105,21 @@ struct guest {
 	uint32_t ram, pieces, viommu;
 };
 
-static void map(const struct guest *guest, uint64_t page, uint64_t pages, uint64_t target)
+static void map_with(const struct guest *guest, uint64_t page, uint64_t pages, uint64_t target,
+		     int prot)
 {
 	const struct vfio_iommu_entry entry = { .iova = page * PAGE,
 						.last = (page + pages) * PAGE - 1,
 						.target = target,
-						.prot = 3,
+						.prot = prot,
 						.target_memory = guest->machine };
 
 	assert_int_equal(vfio_memory_iommu_update(guest->space, guest->viommu, &entry), 0);
+}
+
+static void map(const struct guest *guest, uint64_t page, uint64_t pages, uint64_t target)
+{
+	map_with(guest, page, pages, target, 3);
 }
 
 static struct guest guest_start(struct rig *rig)
@@ -174,6 +180,33 @@ static void exactly_what_is_mapped(void **state)
 	assert_int_equal(ask_read(rig, 16 * PAGE - 8, 16), EFAULT);
 	assert_int_equal(ask_read(rig, 15 * PAGE, 8), EFAULT);
 	assert_int_equal(ask_read(rig, 20 * PAGE, 8), EFAULT);
+	guest_end(&guest);
+}
+
+/* Each map has its own rights, whichever is reached first; what is refused changes nothing. */
+static void rights_of_each_map(void **state)
+{
+	struct rig *rig = *state;
+	struct guest guest = guest_start(rig);
+	static uint8_t before[sizeof(ram)];
+
+	for (uint64_t rights = 0; rights < 8; rights++) {
+		uint64_t page = 16 + 8 * rights;
+
+		for (uint64_t i = 0; i < 3; i++)
+			map_with(&guest, page + i, 1, (4 + 2 * i) * PAGE, rights >> i & 1 ? 3 : 1);
+		for (uint64_t i = 0; i < 2; i++) {
+			uint64_t border = (page + 1 + i) * PAGE;
+			bool good = (rights >> i & 3) == 3;
+
+			memcpy(before, ram, sizeof(ram));
+			assert_int_equal(ask_read(rig, border - 8, 16), 0);
+			assert_int_equal(ask(rig, VFIO_USER_DMA_WRITE, border - 8, 16),
+					 good ? 0 : EFAULT);
+			assert_int_equal(!memcmp(before, ram, sizeof(ram)), !good);
+			fill_ram();
+		}
+	}
 	guest_end(&guest);
 }
 
@@ -306,6 +339,39 @@ static bool asks_at_the_end(struct rig *rig, const struct vfio_user_header *head
 	}
 	rig_ask_dma(rig, VFIO_USER_DMA_READ, 0, 8, NULL, 0, 0);
 	return false;
+}
+
+/* Refuses a map, and asks for its first bytes when it hears that there is none. */
+static bool wants_what_it_refused(struct rig *rig, const struct vfio_user_header *header,
+				  const uint8_t *payload, uint32_t size)
+{
+	uint64_t addr;
+
+	(void)size;
+	if (header->cmd == VFIO_USER_DMA_MAP)
+		rig_error(rig, header, EIO);
+	if (header->cmd != VFIO_USER_DMA_UNMAP)
+		return header->cmd == VFIO_USER_DMA_MAP;
+	memcpy(&addr, payload + offsetof(struct vfio_user_dma_unmap, addr), sizeof(addr));
+	rig_ask_dma(rig, VFIO_USER_DMA_READ, addr, 8, NULL, 0, 0);
+	return false;
+}
+
+/* A map is reached before its reply is there; one that failed is not, from its reply on. */
+static void a_map_that_was_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct guest guest = guest_start(rig);
+
+	rig->hook = wants_what_it_refused;
+	rig->reply_count = 0;
+	map(&guest, 16, 1, 4 * PAGE);
+	assert_int_equal(rig->reply_count, 1);
+	assert_int_equal(rig->replies[0], EFAULT);
+	rig->hook = NULL;
+	assert_int_equal(ask_read(rig, 16 * PAGE, 8), EFAULT);
+	assert_int_equal(rig->ref.broken_code, -EIO);
+	guest_end(&guest);
 }
 
 /* When the maps have gone there is nothing to reach, though the connection is still there. */
@@ -509,16 +575,12 @@ int main(void)
 {
 #define RIG_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_tear_down)
 	const struct CMUnitTest tests[] = {
-		RIG_TEST(exactly_what_is_mapped),
-		RIG_TEST(pages_that_are_written),
-		RIG_TEST(memory_that_goes),
-		RIG_TEST(pieces_of_ram),
-		RIG_TEST(a_map_that_has_gone_again),
-		RIG_TEST(nothing_behind),
-		RIG_TEST(after_the_maps),
-		RIG_TEST(in_the_place_of_another),
-		RIG_TEST(maps_of_a_transaction),
-		RIG_TEST(long_names),
+		RIG_TEST(exactly_what_is_mapped), RIG_TEST(rights_of_each_map),
+		RIG_TEST(pages_that_are_written), RIG_TEST(memory_that_goes),
+		RIG_TEST(pieces_of_ram),	  RIG_TEST(a_map_that_has_gone_again),
+		RIG_TEST(a_map_that_was_refused), RIG_TEST(nothing_behind),
+		RIG_TEST(after_the_maps),	  RIG_TEST(in_the_place_of_another),
+		RIG_TEST(maps_of_a_transaction),  RIG_TEST(long_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

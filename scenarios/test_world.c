@@ -64,6 +64,7 @@ static void assert_same_device(const struct vfake_device_desc *a, const struct v
 	assert_int_equal(a->bus_reset, b->bus_reset);
 	assert_int_equal(a->noiommu, b->noiommu);
 	assert_int_equal(a->noncoherent, b->noncoherent);
+	assert_int_equal(a->tce_family, b->tce_family);
 	assert_int_equal(a->model, b->model);
 }
 
@@ -98,6 +99,7 @@ static void assert_same_world(const struct vfake_world *a, const struct vfake_wo
 	assert_int_equal(a->dma_entry_limit, b->dma_entry_limit);
 	assert_int_equal(a->unsafe_interrupts, b->unsafe_interrupts);
 	assert_int_equal(a->isolated_msi, b->isolated_msi);
+	assert_int_equal(a->enforce_coherency, b->enforce_coherency);
 	assert_int_equal(a->iommu_dirty_tracking, b->iommu_dirty_tracking);
 	assert_int_equal(a->noiommu_enabled, b->noiommu_enabled);
 	assert_int_equal(a->compat_container, b->compat_container);

@@ -68,6 +68,7 @@ struct rig {
 	uint32_t got_fds; /* descriptors that came with the last message */
 	uint32_t in_fds;  /* and with what is no message yet */
 	int last_fds[8];
+	uint64_t map_bytes; /* of areas that are mapped */
 	uint16_t last_id;
 	struct vfio_user_write_one log[256]; /* region writes, in order */
 	uint32_t log_count;
@@ -276,12 +277,16 @@ static inline int rig_mmap(void *ctx, uint64_t len, int prot, int fd, uint64_t o
 	assert_true(rig->open[fd]);
 	assert_true(len && offset >= 0x10000);
 	*addr = 0x7000000000 + offset;
+	rig->map_bytes += len;
 	return 0;
 }
 
 static inline int rig_munmap(void *ctx, uint64_t addr, uint64_t len)
 {
-	(void)ctx, (void)addr, (void)len;
+	struct rig *rig = ctx;
+
+	(void)addr;
+	rig->map_bytes -= len;
 	return 0;
 }
 
@@ -327,6 +332,7 @@ static inline int rig_tear_down(void **state)
 	while (rig->out_fd_at < rig->out_fd_count)
 		rig_close(rig, rig->out_fds[rig->out_fd_at++].fd);
 	assert_int_equal(rig->open_count, 0);
+	assert_int_equal(rig->map_bytes, 0);
 	assert_int_equal(rig->ref.blocks, 0);
 	assert_int_equal(rig->ref.discard_forbidden, 0);
 	assert_int_equal(rig->ref.blocker_count, 0);

@@ -26,6 +26,21 @@ static inline uint64_t rig_most_data(const struct rig *rig)
 	return most < VFIO_USER_MAX_DATA_XFER_BYTES ? most : VFIO_USER_MAX_DATA_XFER_BYTES;
 }
 
+/* The smallest page of those that the stack offers and the server has. */
+static inline uint64_t rig_page(const struct rig *rig)
+{
+	uint64_t pages = rig_cap(rig, "\"pgsizes\"", 4096) & 1075908608;
+
+	return pages & -pages;
+}
+
+static inline uint64_t rig_most_bitmap(const struct rig *rig)
+{
+	uint64_t most = rig_cap(rig, "\"max_bitmap_size\"", VFIO_USER_MAX_DATA_XFER_BYTES);
+
+	return most < VFIO_USER_MAX_DATA_XFER_BYTES ? most : VFIO_USER_MAX_DATA_XFER_BYTES;
+}
+
 static inline void rig_law_version(const uint8_t *payload, uint32_t size)
 {
 	const char *text = "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576,"
@@ -50,12 +65,13 @@ static inline void rig_law_map(const struct rig *rig, const uint8_t *payload, ui
 	assert_true(map.flags == VFIO_USER_DMA_MAP_FLAG_READ ||
 		    map.flags == (VFIO_USER_DMA_MAP_FLAG_READ | VFIO_USER_DMA_MAP_FLAG_WRITE));
 	assert_true(map.size && map.addr + (map.size - 1) >= map.addr);
+	assert_int_equal((map.addr | map.size) & (rig_page(rig) - 1), 0);
 	assert_in_range(rig->got_fds, 0, 1);
 	if (!rig->got_fds)
 		assert_int_equal(map.offset, 0);
 }
 
-static inline void rig_law_unmap(const uint8_t *payload, uint32_t size)
+static inline void rig_law_unmap(const struct rig *rig, const uint8_t *payload, uint32_t size)
 {
 	struct vfio_user_dma_unmap unmap;
 	struct vfio_user_bitmap bitmap;
@@ -73,7 +89,9 @@ static inline void rig_law_unmap(const uint8_t *payload, uint32_t size)
 	assert_int_equal(size, sizeof(unmap) + sizeof(bitmap));
 	memcpy(&bitmap, payload + sizeof(unmap), sizeof(bitmap));
 	assert_int_equal(bitmap.size, (unmap.size / bitmap.pgsize + 63) / 64 * 8);
+	assert_int_equal(bitmap.pgsize, rig_page(rig));
 	assert_int_equal(unmap.argsz, size + bitmap.size);
+	assert_in_range(unmap.argsz, 0, rig_most_bitmap(rig));
 }
 
 static inline void rig_law_irqs(const uint8_t *payload, uint32_t size, uint32_t fds)
@@ -105,10 +123,12 @@ static inline void rig_law_access(const struct rig *rig, uint16_t cmd, const uin
 	assert_int_equal(size, sizeof(access) + (cmd == VFIO_USER_REGION_WRITE ? access.count : 0));
 }
 
-static inline void rig_law_multi(const uint8_t *payload, uint32_t size)
+static inline void rig_law_multi(const struct rig *rig, const uint8_t *payload, uint32_t size)
 {
 	struct vfio_user_write_one one;
 	uint64_t count;
+
+	assert_true(!rig->caps || strstr(rig->caps, "\"write_multiple\":true"));
 
 	memcpy(&count, payload, 8);
 	assert_in_range(count, 1, 32);
@@ -122,7 +142,7 @@ static inline void rig_law_multi(const uint8_t *payload, uint32_t size)
 }
 
 /* What a request of a feature says of itself; a get carries nothing but what it asks about. */
-static inline void rig_law_feature(const uint8_t *payload, uint32_t size)
+static inline void rig_law_feature(const struct rig *rig, const uint8_t *payload, uint32_t size)
 {
 	const uint32_t report = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT;
 	const uint32_t start = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
@@ -135,7 +155,11 @@ static inline void rig_law_feature(const uint8_t *payload, uint32_t size)
 	if (head.flags == report) {
 		assert_int_equal(size, sizeof(head) + sizeof(range));
 		memcpy(&range, payload + sizeof(head), sizeof(range));
+		assert_int_equal(range.page_size, rig_page(rig));
 		assert_int_equal(head.argsz, size + (range.length / range.page_size + 63) / 64 * 8);
+		/* One word at least. */
+		if (head.argsz > size + 8)
+			assert_in_range(head.argsz, 0, rig_most_bitmap(rig));
 	} else if (head.flags & VFIO_DEVICE_FEATURE_GET) {
 		assert_int_equal(size, sizeof(head));
 		assert_true(head.argsz > size);
@@ -187,7 +211,7 @@ static inline void rig_law_payload(const struct rig *rig, uint16_t cmd, const ui
 		rig_law_map(rig, payload, size);
 		break;
 	case VFIO_USER_DMA_UNMAP:
-		rig_law_unmap(payload, size);
+		rig_law_unmap(rig, payload, size);
 		break;
 	case VFIO_USER_DEVICE_GET_INFO:
 		rig_law_ask(payload, size, 16, false, false);
@@ -206,10 +230,10 @@ static inline void rig_law_payload(const struct rig *rig, uint16_t cmd, const ui
 		rig_law_access(rig, cmd, payload, size);
 		break;
 	case VFIO_USER_REGION_WRITE_MULTI:
-		rig_law_multi(payload, size);
+		rig_law_multi(rig, payload, size);
 		break;
 	case VFIO_USER_DEVICE_FEATURE:
-		rig_law_feature(payload, size);
+		rig_law_feature(rig, payload, size);
 		break;
 	case VFIO_USER_MIG_DATA_READ:
 	case VFIO_USER_MIG_DATA_WRITE:
