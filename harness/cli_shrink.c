@@ -54,8 +54,6 @@ static bool is_source(const struct options *options)
 
 static void check_options(struct argp_state *state, const struct options *options)
 {
-	bool played = options->file && !options->command;
-
 	if (!options->file)
 		argp_error(state, "no trace given, nor a C file");
 	if (options->world && options->command)
@@ -69,9 +67,9 @@ static void check_options(struct argp_state *state, const struct options *option
 			   options->chosen);
 	if (options->chosen && strlen(options->chosen) >= SHRINK_CELL_BYTES)
 		argp_error(state, "no story has a name as long as `%s'", options->chosen);
-	if (played && options->sweep && !is_source(options))
+	if (options->sweep && !is_source(options))
 		argp_error(state, "--sweep is for stories in a C file");
-	if (played && options->world && is_source(options))
+	if (options->world && is_source(options))
 		argp_error(state, "--world is for traces");
 }
 
